@@ -1,1 +1,15 @@
-//! See Cargo.toml.
+//! What operators mean. One file per operator in `ops/`, one sorted list [`OPS`]; `infer` gives types and symbolic shapes, `eval` the
+//! reference meaning, `lower` the kernels. The drivers over whole graphs are [`infer_types`] and [`evaluate`].
+#![forbid(unsafe_code)]
+
+mod contents;
+mod def;
+mod eval;
+mod infer;
+mod ops;
+
+pub use contents::Contents;
+pub use def::{Form, OpDef, find};
+pub use eval::{Datum, EvalCtx, EvalOptions, evaluate, evaluate_with};
+pub use infer::{Facts, InferCtx, infer_types};
+pub use ops::OPS;
