@@ -1,1 +1,19 @@
-//! See Cargo.toml.
+//! The loop-level IR between the graph (operators) and LLVM (registers): [`Kernel`]s say *what* is computed as loops over buffers,
+//! with no order, tiles or target; a [`Program`] is the buffers and the kernels in order. See docs/kernels.md.
+//!
+//! * A kernel has parallel axes (one point each is independent), and statements that reduce over, or run along, further axes.
+//! * Values are a DAG of scalar expressions ([`Expr`]), read through affine [`Index`]es. Out-of-range reads are guarded.
+//! * Views (transpose, slice, reshape, broadcast) are kernels of one load and one store; lowering composes them into indices.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod expr;
+mod index;
+mod program;
+mod schedule;
+
+pub use builder::KernelBuilder;
+pub use expr::{BinaryOp, Expr, ExprId, ExprKind, Scalar, UnaryOp};
+pub use index::{Atom, AxisId, Guard, Index, delinearize, linearize};
+pub use program::{Axis, Buffer, BufferId, BufferKind, Check, Kernel, Local, LocalId, Program, ReduceOp, Stmt};
+pub use schedule::{Cpu, Schedule, Target};

@@ -1,8 +1,11 @@
 use crate::eval::{Datum, EvalCtx};
 use crate::infer::InferCtx;
+use crate::lower::LowerCtx;
 use lapidary_ir::{Graph, NodeId, OpName, Result};
 
 pub type InferFn = fn(&mut InferCtx<'_>) -> Result<()>;
+/// Adds the kernels that compute the node.
+pub type LowerFn = fn(&mut LowerCtx<'_>) -> Result<()>;
 pub type EvalFn = fn(&EvalCtx<'_>) -> Result<Vec<Datum>>;
 
 /// An operator: data with function fields. An absent rule is a visible `None`, so the support table prints itself.
@@ -16,6 +19,8 @@ pub struct OpDef {
     pub infer: InferFn,
     /// The reference meaning: plain, slow, obviously right.
     pub eval: Option<EvalFn>,
+    /// The kernels that compute it; `None` where there is no native code for it yet.
+    pub lower: Option<LowerFn>,
     /// Whether the two operands may change places.
     pub commutative: bool,
     /// How older versions of the operator map to the newest one and back, newest change first.
@@ -35,7 +40,7 @@ pub struct Form {
 impl OpDef {
     /// A definition with nothing but types; for `..OpDef::base(…)`.
     pub const fn base(name: &'static str, source: &'static str, infer: InferFn) -> OpDef {
-        OpDef { domain: "", name, source, infer, eval: None, commutative: false, forms: &[] }
+        OpDef { domain: "", name, source, infer, eval: None, lower: None, commutative: false, forms: &[] }
     }
     /// The manual page: the module comment of the operator's file.
     pub fn manual(&self) -> String {

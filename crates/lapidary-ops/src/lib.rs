@@ -6,10 +6,12 @@ mod contents;
 mod def;
 mod eval;
 mod infer;
+mod lower;
 mod ops;
 
 pub use contents::Contents;
 pub use def::{Form, OpDef, find};
 pub use eval::{Datum, EvalCtx, EvalOptions, evaluate, evaluate_with};
 pub use infer::{Facts, InferCtx, infer_types};
+pub use lower::{LowerCtx, Operand};
 pub use ops::OPS;

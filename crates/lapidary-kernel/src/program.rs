@@ -1,0 +1,204 @@
+use crate::{AxisId, Expr, ExprId, ExprKind, Guard, Index, Schedule};
+use lapidary_ir::{DType, Dim, Dims, Name, Tensor};
+use std::sync::Arc;
+
+/// Buffers, and the kernels that fill them, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    pub name: Name,
+    pub buffers: Vec<Buffer>,
+    pub kernels: Vec<Kernel>,
+    /// What must hold of the sizes at run time.
+    pub checks: Vec<Check>,
+}
+
+/// An equation between sizes that only the run can test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    pub left: Dim,
+    pub right: Dim,
+    /// Whether `left == 1` or `right == 1` also passes (broadcasting).
+    pub or_one: bool,
+    /// What to tell the user when it fails.
+    pub message: String,
+}
+
+/// A row-major array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    pub name: Name,
+    pub dtype: DType,
+    pub dims: Dims,
+    pub kind: BufferKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum BufferKind {
+    /// The program's input of this number.
+    Input(u32),
+    /// The program's output of this number.
+    Output(u32),
+    Const(Arc<Tensor>),
+    /// Lives in the arena between its first and last use.
+    Temp,
+}
+
+/// A buffer, by position in [`Program::buffers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// Loops over buffers: what is computed, with no order, tiles or target.
+///
+/// For every point of the parallel axes (the first `parallel` of `axes`), independently, the statements run in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kernel {
+    pub name: Name,
+    /// Labels of the graph nodes that the kernel computes.
+    pub origin: Vec<Name>,
+    pub axes: Vec<Axis>,
+    pub parallel: usize,
+    pub exprs: Vec<Expr>,
+    pub locals: Vec<Local>,
+    pub body: Vec<Stmt>,
+    /// Points must run in order, by one thread (scatters whose targets may coincide).
+    pub serial: bool,
+    /// How it is executed; chosen after fusion.
+    pub schedule: Option<Schedule>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    pub name: Name,
+    pub extent: Dim,
+}
+
+/// A scalar (no axes) or an array along axes that are not parallel, private to one point of the parallel axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Local {
+    pub name: Name,
+    pub dtype: DType,
+    pub axes: Vec<AxisId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LocalId(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReduceOp {
+    Sum,
+    Product,
+    /// NaN wins.
+    Min,
+    /// NaN wins.
+    Max,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stmt {
+    /// `local = value` for every point of the local's axes.
+    Let { local: LocalId, value: ExprId },
+    /// `local = op over axes of value` for every point of the local's axes; the empty reduction gives the neutral element. The order
+    /// of the terms belongs to the schedule.
+    Reduce { local: LocalId, op: ReduceOp, over: Vec<AxisId>, value: ExprId },
+    /// `buffer[index] = value` for every point of `axes` where the guard holds.
+    Store { buffer: BufferId, index: Vec<Index>, axes: Vec<AxisId>, guard: Guard, value: ExprId },
+}
+
+impl Program {
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.0 as usize]
+    }
+    pub fn buffer_mut(&mut self, id: BufferId) -> &mut Buffer {
+        &mut self.buffers[id.0 as usize]
+    }
+    pub fn add_buffer(&mut self, buffer: Buffer) -> BufferId {
+        self.buffers.push(buffer);
+        BufferId(self.buffers.len() as u32 - 1)
+    }
+    pub fn buffer_ids(&self) -> impl Iterator<Item = BufferId> + use<> {
+        (0..self.buffers.len() as u32).map(BufferId)
+    }
+}
+
+impl Buffer {
+    pub fn elements(&self) -> Dim {
+        self.dims.iter().fold(Dim::from(1), |a, d| &a * d)
+    }
+    pub fn constant(&self) -> Option<&Arc<Tensor>> {
+        match &self.kind {
+            BufferKind::Const(t) => Some(t),
+            _ => None,
+        }
+    }
+}
+
+impl Kernel {
+    pub fn expr(&self, id: ExprId) -> &Expr {
+        &self.exprs[id.0 as usize]
+    }
+    pub fn extent(&self, axis: AxisId) -> &Dim {
+        &self.axes[axis.0 as usize].extent
+    }
+    pub fn local(&self, id: LocalId) -> &Local {
+        &self.locals[id.0 as usize]
+    }
+    pub fn is_parallel(&self, axis: AxisId) -> bool {
+        (axis.0 as usize) < self.parallel
+    }
+    pub fn parallel_axes(&self) -> impl Iterator<Item = AxisId> + use<> {
+        (0..self.parallel as u16).map(AxisId)
+    }
+    /// Buffers read, each once, in order of first occurrence.
+    pub fn reads(&self) -> Vec<BufferId> {
+        let mut out = vec![];
+        for e in &self.exprs {
+            if let ExprKind::Load { buffer, .. } = &e.kind
+                && !out.contains(buffer)
+            {
+                out.push(*buffer);
+            }
+        }
+        out
+    }
+    /// Buffers written, each once.
+    pub fn writes(&self) -> Vec<BufferId> {
+        let mut out = vec![];
+        for s in &self.body {
+            if let Stmt::Store { buffer, .. } = s
+                && !out.contains(buffer)
+            {
+                out.push(*buffer);
+            }
+        }
+        out
+    }
+    /// Expressions that statements need, transitively; the others are left over from rewriting.
+    pub fn live_exprs(&self) -> Vec<bool> {
+        let mut live = vec![false; self.exprs.len()];
+        let mut work: Vec<ExprId> = vec![];
+        for s in &self.body {
+            work.extend(s.exprs());
+        }
+        while let Some(e) = work.pop() {
+            if !std::mem::replace(&mut live[e.0 as usize], true) {
+                work.extend(self.expr(e).kind.operands());
+            }
+        }
+        live
+    }
+}
+
+impl Stmt {
+    /// The expressions that the statement evaluates, those within its indices included.
+    pub fn exprs(&self) -> Vec<ExprId> {
+        match self {
+            Stmt::Let { value, .. } | Stmt::Reduce { value, .. } => vec![*value],
+            Stmt::Store { index, guard, value, .. } => {
+                let mut out = vec![*value];
+                index.iter().for_each(|i| i.values(&mut out));
+                guard.iter().for_each(|(i, _)| i.values(&mut out));
+                out
+            }
+        }
+    }
+}
