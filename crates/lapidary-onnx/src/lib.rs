@@ -1,1 +1,1 @@
-//! See Cargo.toml.
+pub mod proto;
