@@ -1,8 +1,9 @@
 //! Bytes → [`ModelProto`], and when that fails, what the bytes are instead.
 
-use crate::error::{Error, codes};
+use crate::codes;
 use crate::proto::ModelProto;
 use bytes::Bytes;
+use lapidary_ir::{Diagnostic, Result};
 use prost::Message;
 
 /// Decodes a model without copying weights: every `bytes` field is a slice of `data`.
@@ -12,24 +13,24 @@ use prost::Message;
 ///
 /// # Errors
 /// Bytes that are another format, end too early, are damaged or have no graph.
-pub fn model(data: &Bytes) -> Result<ModelProto, Error> {
+pub fn model(data: &Bytes) -> Result<ModelProto> {
     if let Some(error) = other_format(data) {
-        return Err(error);
+        return Err(error.into());
     }
     let model = match ModelProto::decode(data.clone()) {
         Ok(model) => model,
-        Err(e) => return Err(explain(data, &e)),
+        Err(e) => return Err(explain(data, &e).into()),
     };
     if model.graph.is_none() {
-        return Err(without_graph(data, &model));
+        return Err(without_graph(data, &model).into());
     }
     Ok(model)
 }
 
 /// A format that can be told by its first bytes, with what to do about it.
-fn other_format(data: &[u8]) -> Option<Error> {
+fn other_format(data: &[u8]) -> Option<Diagnostic> {
     let not = |what: &str, help: &str| {
-        Some(Error::new(codes::NOT_ONNX, format!("this is {what}, not an ONNX model")).help(help))
+        Some(Diagnostic::error(codes::NOT_ONNX, format!("this is {what}, not an ONNX model")).help(help))
     };
     let starts = |magic: &[u8]| data.starts_with(magic);
     let holds = |at: usize, magic: &[u8]| data.get(at..).is_some_and(|rest| rest.starts_with(magic));
@@ -94,50 +95,50 @@ fn is_text(data: &[u8]) -> bool {
 }
 
 /// Turns a decoding error into the likeliest cause.
-fn explain(data: &[u8], error: &prost::DecodeError) -> Error {
+fn explain(data: &[u8], error: &prost::DecodeError) -> Diagnostic {
     let detail = error.to_string();
     if detail.contains("recursion limit") {
-        return Error::new(codes::TOO_DEEP, "the model nests messages deeper than the limit of 100")
+        return Diagnostic::error(codes::TOO_DEEP, "the model nests messages deeper than the limit of 100")
             .note(detail)
             .help("subgraphs may nest 32 deep; a file beyond that is most likely crafted or damaged");
     }
     match walk(data) {
-        Walk::Truncated { offset, field, declared, left } => Error::new(codes::TRUNCATED, "the file ends too early")
+        Walk::Truncated { offset, field, declared, left } => Diagnostic::error(codes::TRUNCATED, "the file ends too early")
             .note(format!(
                 "{} at byte {offset} should have {declared} bytes, and {left} are there",
                 field_name(field).map_or_else(|| format!("field {field}"), |name| format!("field '{name}'"))
             ))
             .help("the download or copy was cut off; fetch the file again"),
         Walk::NotModel { offset } if offset < 64 => not_protobuf(data, &detail),
-        Walk::NotModel { offset } => Error::new(codes::CORRUPT, "the model is damaged")
+        Walk::NotModel { offset } => Diagnostic::error(codes::CORRUPT, "the model is damaged")
             .note(format!("no valid field starts at byte {offset}"))
             .note(detail)
             .help("fetch or export the file again"),
         // The outer fields are whole, so the damage is inside one of them.
-        Walk::Whole => Error::new(codes::CORRUPT, "the model is damaged").note(detail).help("fetch or export the file again"),
+        Walk::Whole => Diagnostic::error(codes::CORRUPT, "the model is damaged").note(detail).help("fetch or export the file again"),
     }
 }
 
-fn not_protobuf(data: &[u8], detail: &str) -> Error {
+fn not_protobuf(data: &[u8], detail: &str) -> Diagnostic {
     let head: Vec<String> = data.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    Error::new(codes::NOT_ONNX, "this is not an ONNX model")
+    Diagnostic::error(codes::NOT_ONNX, "this is not an ONNX model")
         .note(format!("the file starts with the bytes {}", head.join(" ")))
         .note(detail.to_owned())
         .help("an .onnx file is a serialized ModelProto")
 }
 
 /// A message that decodes as a model and has no graph: often another protobuf, since field numbers overlap.
-fn without_graph(data: &Bytes, model: &ModelProto) -> Error {
+fn without_graph(data: &Bytes, model: &ModelProto) -> Diagnostic {
     use crate::proto::TensorProto;
     if let Ok(tensor) = TensorProto::decode(data.clone())
         && (tensor.raw_data.is_some() || !tensor.float_data.is_empty() || !tensor.int64_data.is_empty())
         && tensor.data_type.is_some()
         && model.opset_import.is_empty()
     {
-        return Error::new(codes::NOT_ONNX, "this is a single ONNX tensor, not a model")
+        return Diagnostic::error(codes::NOT_ONNX, "this is a single ONNX tensor, not a model")
             .help("tensors are inputs: lapidary run MODEL --inputs DIR");
     }
-    Error::new(codes::NO_GRAPH, "the model has no graph").help("the exporter wrote an empty model; export it again")
+    Diagnostic::error(codes::NO_GRAPH, "the model has no graph").help("the exporter wrote an empty model; export it again")
 }
 
 enum Walk {
@@ -236,7 +237,7 @@ mod tests {
     }
 
     fn code(data: &[u8]) -> &'static str {
-        model(&Bytes::copy_from_slice(data)).unwrap_err().code
+        model(&Bytes::copy_from_slice(data)).unwrap_err().0[0].code
     }
 
     #[test]
@@ -253,7 +254,7 @@ mod tests {
         for end in 1..data.len() {
             match model(&Bytes::copy_from_slice(&data[..end])) {
                 Ok(shorter) => assert!(shorter.graph.is_some()),
-                Err(e) => assert!([codes::TRUNCATED, codes::NO_GRAPH].contains(&e.code), "{end}: {e}"),
+                Err(e) => assert!([codes::TRUNCATED, codes::NO_GRAPH].contains(&e.0[0].code), "{end}: {e}"),
             }
         }
     }
@@ -274,7 +275,7 @@ mod tests {
             (b"\x93NUMPY\x01\0", "NumPy"),
             (b"\x80\x02}q\0.", "pickle"),
         ] {
-            let error = model(&Bytes::copy_from_slice(head)).unwrap_err();
+            let error = model(&Bytes::copy_from_slice(head)).unwrap_err().0.remove(0);
             assert_eq!(error.code, codes::NOT_ONNX);
             assert!(error.message.contains(word), "{error}");
             assert!(error.help.is_some());

@@ -3,11 +3,12 @@
 //! A model is input from anywhere, so its `location` is never trusted: relative paths beneath the model's folder only,
 //! no `..`, no link that leaves it, regular files, known keys, and offset and length within the file.
 
-use crate::error::{Error, codes};
+use crate::codes;
 use crate::mapping::{self, Access};
 use crate::proto::StringStringEntryProto;
 use crate::sha1;
 use bytes::Bytes;
+use lapidary_ir::{Diagnostic, Diagnostics, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
@@ -29,17 +30,18 @@ impl Location {
     ///
     /// # Errors
     /// A missing location, a key twice, an unknown key, a number that is none.
-    pub fn parse(entries: &[StringStringEntryProto]) -> Result<Self, Error> {
-        let bad = |message: String| Error::new(codes::EXTERNAL_DATA, message);
+    pub fn parse(entries: &[StringStringEntryProto]) -> Result<Self> {
+        let bad = |message: String| Diagnostic::error(codes::EXTERNAL_DATA, message);
         let mut seen = BTreeMap::new();
         for entry in entries {
             let (key, value) = (entry.key(), entry.value());
             if seen.insert(key, value).is_some() {
-                return Err(bad(format!("external data has the key '{key}' twice")));
+                return Err(bad(format!("external data has the key '{key}' twice")).into());
             }
             if !["location", "offset", "length", "checksum", "basepath"].contains(&key) {
                 return Err(bad(format!("external data has the unknown key '{key}'"))
-                    .help("known keys are location, offset, length, checksum"));
+                    .help("known keys are location, offset, length, checksum")
+                    .into());
             }
         }
         let number = |key: &str| {
@@ -90,15 +92,16 @@ impl ExternalFiles {
     ///
     /// # Errors
     /// A path outside the folder, a missing or too short file, a length that is not `need`, a checksum that differs.
-    pub fn slice(&mut self, location: &Location, need: u64) -> Result<Bytes, Error> {
+    pub fn slice(&mut self, location: &Location, need: u64) -> Result<Bytes> {
         if let Some(length) = location.length
             && length != need
         {
-            return Err(Error::new(
+            return Err(Diagnostic::error(
                 codes::EXTERNAL_DATA,
                 format!("external data has {length} bytes where the tensor's type and shape need {need}"),
             )
-            .at(location.path.clone()));
+            .file(location.path.clone())
+            .into());
         }
         if need == 0 && location.length == Some(0) {
             return Ok(Bytes::new());
@@ -106,7 +109,7 @@ impl ExternalFiles {
         let file = self.file(&location.path)?;
         let size = file.len() as u64;
         let end = location.offset.checked_add(need).filter(|&end| end <= size).ok_or_else(|| {
-            Error::new(
+            Diagnostic::error(
                 codes::EXTERNAL_SHORT,
                 format!(
                     "'{}' has {size} bytes, and the tensor's {need} bytes would start at {}",
@@ -120,23 +123,26 @@ impl ExternalFiles {
         {
             let actual = sha1::hex(&file);
             if !actual.eq_ignore_ascii_case(checksum) {
-                return Err(Error::new(codes::EXTERNAL_CHECKSUM, format!("'{}' does not have its checksum", location.path))
+                return Err(Diagnostic::error(codes::EXTERNAL_CHECKSUM, format!("'{}' does not have its checksum", location.path))
                     .note(format!("expected {checksum}, found {actual}"))
-                    .help("the file was damaged or belongs to another model; fetch both again"));
+                    .help("the file was damaged or belongs to another model; fetch both again")
+                    .into());
             }
         }
         // Both ends are at most `size`, which came from a usize.
         Ok(file.slice(location.offset as usize..end as usize))
     }
 
-    fn file(&mut self, location: &str) -> Result<Bytes, Error> {
+    fn file(&mut self, location: &str) -> Result<Bytes> {
         if let Some(bytes) = self.open.get(location) {
             return Ok(bytes.clone());
         }
         let path = self.resolve(location)?;
-        let bytes = mapping::open(&path, self.access).map_err(|e| match e.code {
-            codes::FILE_EMPTY => Error::new(codes::EXTERNAL_SHORT, format!("'{location}' is empty")),
-            codes::FILE_NOT_REGULAR => Error::new(codes::EXTERNAL_PATH, format!("'{location}' is not a regular file")),
+        let bytes = mapping::open(&path, self.access).map_err(|e| match e.0.first().map(|d| d.code) {
+            Some(codes::FILE_EMPTY) => Diagnostic::error(codes::EXTERNAL_SHORT, format!("'{location}' is empty")).into(),
+            Some(codes::FILE_NOT_REGULAR) => {
+                Diagnostics::from(Diagnostic::error(codes::EXTERNAL_PATH, format!("'{location}' is not a regular file")))
+            }
             _ => e,
         })?;
         self.open.insert(location.to_owned(), bytes.clone());
@@ -144,37 +150,37 @@ impl ExternalFiles {
     }
 
     /// The real path of `location`, which lies beneath the real folder of the model.
-    fn resolve(&self, location: &str) -> Result<PathBuf, Error> {
+    fn resolve(&self, location: &str) -> Result<PathBuf> {
         let outside = |why: &str| {
-            Error::new(codes::EXTERNAL_PATH, format!("external data at '{location}' {why}"))
+            Diagnostic::error(codes::EXTERNAL_PATH, format!("external data at '{location}' {why}"))
                 .help("a model may name only files beneath its own folder; put the file there and name it relatively")
         };
         let relative = Path::new(location);
         if location.is_empty() || location.contains('\0') {
-            return Err(outside("names no file"));
+            return Err(outside("names no file").into());
         }
         for part in relative.components() {
             match part {
                 Component::Normal(_) | Component::CurDir => {}
-                Component::ParentDir => return Err(outside("leaves the model's folder by '..'")),
-                Component::RootDir | Component::Prefix(_) => return Err(outside("is an absolute path")),
+                Component::ParentDir => return Err(outside("leaves the model's folder by '..'").into()),
+                Component::RootDir | Component::Prefix(_) => return Err(outside("is an absolute path").into()),
             }
         }
         if self.folder.as_os_str().is_empty() {
-            return Err(outside("cannot be opened: the model was not read from a file"));
+            return Err(outside("cannot be opened: the model was not read from a file").into());
         }
         let missing = |e: std::io::Error| {
             if e.kind() == std::io::ErrorKind::NotFound {
-                Error::new(codes::EXTERNAL_MISSING, format!("there is no file '{location}' beside the model"))
+                Diagnostic::error(codes::EXTERNAL_MISSING, format!("there is no file '{location}' beside the model"))
                     .help("the model's weights lie in that file; copy it into the model's folder")
             } else {
-                Error::new(codes::EXTERNAL_MISSING, format!("'{location}' cannot be opened: {e}"))
+                Diagnostic::error(codes::EXTERNAL_MISSING, format!("'{location}' cannot be opened: {e}"))
             }
         };
         let folder = self.folder.canonicalize().map_err(missing)?;
         let path = folder.join(relative).canonicalize().map_err(missing)?;
         if !path.starts_with(&folder) {
-            return Err(outside("leaves the model's folder through a link"));
+            return Err(outside("leaves the model's folder through a link").into());
         }
         Ok(path)
     }
@@ -204,11 +210,11 @@ mod tests {
             std::fs::write(dir.path().join("secret"), b"0123456789").unwrap();
             Folder(dir)
         }
-        fn slice(&self, location: &Location, need: u64) -> Result<Bytes, Error> {
+        fn slice(&self, location: &Location, need: u64) -> Result<Bytes> {
             ExternalFiles::beside(&self.0.path().join("m/model.onnx"), Access::Map).slice(location, need)
         }
         fn code(&self, location: &Location, need: u64) -> &'static str {
-            self.slice(location, need).unwrap_err().code
+            self.slice(location, need).unwrap_err().0[0].code
         }
     }
 
@@ -227,7 +233,7 @@ mod tests {
         for path in ["../secret", "a/../../secret", "", &absolute] {
             assert_eq!(folder.code(&location(path, 0, None), 1), codes::EXTERNAL_PATH, "{path}");
         }
-        assert_eq!(ExternalFiles::none().slice(&location("w.bin", 0, None), 1).unwrap_err().code, codes::EXTERNAL_PATH);
+        assert_eq!(ExternalFiles::none().slice(&location("w.bin", 0, None), 1).unwrap_err().0[0].code, codes::EXTERNAL_PATH);
     }
 
     #[cfg(unix)]
@@ -274,7 +280,7 @@ mod tests {
             &[("location", "a"), ("offset", "-1")],
             &[("location", "a"), ("length", "ten")],
         ] {
-            assert_eq!(Location::parse(&entries(bad)).unwrap_err().code, codes::EXTERNAL_DATA, "{bad:?}");
+            assert_eq!(Location::parse(&entries(bad)).unwrap_err().0[0].code, codes::EXTERNAL_DATA, "{bad:?}");
         }
     }
 }

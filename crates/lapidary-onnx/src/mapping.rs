@@ -2,8 +2,9 @@
 //!
 //! This is the one module of the crate with unsafe code.
 
-use crate::error::{Error, codes};
+use crate::codes;
 use bytes::Bytes;
+use lapidary_ir::{Diagnostic, Diagnostics, Result};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -25,44 +26,48 @@ pub const MAX_FILE_BYTES: u64 = 1 << 40;
 ///
 /// # Errors
 /// A missing, unreadable, empty or larger than [`MAX_FILE_BYTES`] file, and anything that is not a regular file.
-pub fn open(path: &Path, access: Access) -> Result<Bytes, Error> {
+pub fn open(path: &Path, access: Access) -> Result<Bytes> {
     let place = path.display().to_string();
     let fail = |e: std::io::Error| {
         let error = match e.kind() {
-            std::io::ErrorKind::NotFound => Error::new(codes::FILE_MISSING, format!("there is no file '{place}'"))
+            std::io::ErrorKind::NotFound => Diagnostic::error(codes::FILE_MISSING, format!("there is no file '{place}'"))
                 .help("check the path; it is relative to the current folder"),
             std::io::ErrorKind::PermissionDenied => {
-                Error::new(codes::FILE_UNREADABLE, format!("no permission to read '{place}'"))
+                Diagnostic::error(codes::FILE_UNREADABLE, format!("no permission to read '{place}'"))
             }
-            _ => Error::new(codes::FILE_UNREADABLE, format!("'{place}' cannot be read: {e}")),
+            _ => Diagnostic::error(codes::FILE_UNREADABLE, format!("'{place}' cannot be read: {e}")),
         };
-        error.at(place.clone())
+        Diagnostics::from(error.file(place.clone()))
     };
     // The kind is checked before opening: opening a pipe would wait for its writer.
     let kind = std::fs::metadata(path).map_err(fail)?;
     if kind.is_dir() {
-        return Err(Error::new(codes::FILE_NOT_REGULAR, format!("'{place}' is a folder, not a file"))
-            .at(place)
-            .help("name the .onnx file inside it"));
+        return Err(Diagnostic::error(codes::FILE_NOT_REGULAR, format!("'{place}' is a folder, not a file"))
+            .file(place)
+            .help("name the .onnx file inside it")
+            .into());
     }
     if !kind.is_file() {
-        return Err(Error::new(codes::FILE_NOT_REGULAR, format!("'{place}' is not a regular file"))
-            .at(place)
-            .help("write the data to a file first"));
+        return Err(Diagnostic::error(codes::FILE_NOT_REGULAR, format!("'{place}' is not a regular file"))
+            .file(place)
+            .help("write the data to a file first")
+            .into());
     }
     let file = File::open(path).map_err(fail)?;
     let size = file.metadata().map_err(fail)?.len();
     if size == 0 {
-        return Err(Error::new(codes::FILE_EMPTY, format!("'{place}' is empty"))
-            .at(place)
-            .help("the download or export that should have filled it failed; repeat it"));
+        return Err(Diagnostic::error(codes::FILE_EMPTY, format!("'{place}' is empty"))
+            .file(place)
+            .help("the download or export that should have filled it failed; repeat it")
+            .into());
     }
     if size > MAX_FILE_BYTES {
-        return Err(Error::new(
+        return Err(Diagnostic::error(
             codes::FILE_TOO_LARGE,
             format!("'{place}' has {size} bytes, more than the limit of {MAX_FILE_BYTES}"),
         )
-        .at(place));
+        .file(place)
+        .into());
     }
     match access {
         Access::Map => map(&file).map_err(fail),
@@ -102,7 +107,7 @@ mod tests {
     #[test]
     fn refuses_missing_empty_and_folders() {
         let dir = tempfile::tempdir().unwrap();
-        let code = |p: &Path| open(p, Access::Map).unwrap_err().code;
+        let code = |p: &Path| open(p, Access::Map).unwrap_err().0[0].code;
         assert_eq!(code(&dir.path().join("none")), codes::FILE_MISSING);
         assert_eq!(code(dir.path()), codes::FILE_NOT_REGULAR);
         std::fs::write(dir.path().join("empty"), b"").unwrap();
@@ -112,12 +117,12 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn refuses_devices_and_sparse_giants() {
-        assert_eq!(open(Path::new("/dev/zero"), Access::Read).unwrap_err().code, codes::FILE_NOT_REGULAR);
+        assert_eq!(open(Path::new("/dev/zero"), Access::Read).unwrap_err().0[0].code, codes::FILE_NOT_REGULAR);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sparse");
         let file = File::create(&path).unwrap();
         if file.set_len(MAX_FILE_BYTES + 1).is_ok() {
-            assert_eq!(open(&path, Access::Map).unwrap_err().code, codes::FILE_TOO_LARGE);
+            assert_eq!(open(&path, Access::Map).unwrap_err().0[0].code, codes::FILE_TOO_LARGE);
         }
     }
 }
