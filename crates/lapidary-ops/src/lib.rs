@@ -8,6 +8,7 @@ mod eval;
 mod infer;
 mod lower;
 mod ops;
+pub mod schema;
 
 pub use contents::Contents;
 pub use def::{Form, OpDef, find};
