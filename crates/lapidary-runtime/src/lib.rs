@@ -17,10 +17,27 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
+pub mod api;
+mod check;
+mod context;
 pub mod cpu;
+mod job;
+mod memory;
+mod message;
+mod pool;
+mod sync;
+mod sys;
+mod weights;
 
 /// The C header of an emitted library: `@NAME@` stands for the model's name as a C identifier, `@GUARD@` for the same
 /// in capitals.
 #[cfg(not(lapidary_staticlib))]
 pub const HEADER: &str = include_str!("../include/lapidary.h.in");
 
+/// Unreachable by construction (no indexing, no unwrapping, no arithmetic that checks); the language asks for one.
+#[cfg(lapidary_staticlib)]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: `abort` takes nothing and does not return.
+    unsafe { sys::abort() }
+}

@@ -1,0 +1,246 @@
+//! How one thread hands a step to others: the protocol alone, without threads, so that loom can explore it.
+//!
+//! A job is `units` pieces of work, each a range of chunks. All that is shared is one number, the *ticket*: the job's
+//! count of units above the next unit to hand out. Whoever adds one to the ticket and finds a unit below the count owns
+//! that unit, and only then reads what the job is. This is why it is sound:
+//!
+//! * A job ends when every unit is *done*, and the caller writes the next job only after that. So from the moment a
+//!   thread owns a unit until it reports it done, the fields of the job stand still.
+//! * A thread that was delayed between looking at the ticket and adding to it gets a unit of the job that is current
+//!   *now*, or none. There is nothing old that it could act on, hence no epoch to wrap around.
+//! * The caller waits for units, never for threads: a worker that has not woken up yet holds nothing, and is not missed.
+
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, Word, fence, happens_after, happens_before};
+use Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+/// Keeps what different threads write on different cache lines (two, since CPUs fetch lines in pairs).
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// A place where one caller at a time offers a job to workers.
+pub struct Job {
+    ticket: Apart<AtomicU64>,
+    what: Apart<What>,
+    /// Units that workers have finished.
+    done: Apart<Word>,
+    /// Not 0 while the caller sleeps on `done`.
+    caller_sleeps: AtomicU32,
+    /// Workers asleep on `wake`, or about to be.
+    sleepers: Apart<AtomicU32>,
+    /// Counts the times that sleepers were called.
+    wake: Word,
+    stop: AtomicU32,
+}
+
+/// Stable while any unit is owned and not done; ordered by the ticket, so that relaxed accesses will do.
+struct What {
+    kernel: AtomicUsize,
+    n_chunks: AtomicI64,
+    chunks_per_unit: AtomicI64,
+}
+
+/// Units per thread that a job is cut into: enough to even out unequal progress, few enough to keep claims rare.
+const UNITS_PER_THREAD: i64 = 16;
+
+const NEXT_BITS: u32 = 32;
+
+fn is_open(ticket: u64) -> bool {
+    (ticket as u32 as u64) < ticket >> NEXT_BITS
+}
+
+impl Job {
+    pub fn new() -> Self {
+        Job {
+            ticket: Apart(AtomicU64::new(0)),
+            what: Apart(What {
+                kernel: AtomicUsize::new(0),
+                n_chunks: AtomicI64::new(0),
+                chunks_per_unit: AtomicI64::new(1),
+            }),
+            done: Apart(Word::new(0)),
+            caller_sleeps: AtomicU32::new(0),
+            sleepers: Apart(AtomicU32::new(0)),
+            wake: Word::new(0),
+            stop: AtomicU32::new(0),
+        }
+    }
+
+    /// Caller: runs `work(kernel, begin, end)` over all of `0 .. n_chunks` with the help of workers, and returns when
+    /// everything is done. Spins up to `spins` rounds before it sleeps.
+    pub fn run(&self, kernel: usize, n_chunks: i64, threads: i64, spins: u32, work: impl Fn(usize, i64, i64)) {
+        let wanted = (threads.max(1) * UNITS_PER_THREAD).min(n_chunks).max(1);
+        let chunks_per_unit = (n_chunks + wanted - 1) / wanted;
+        let units = (n_chunks + chunks_per_unit - 1) / chunks_per_unit;
+
+        let what = &self.what.0;
+        what.kernel.store(kernel, Relaxed);
+        what.n_chunks.store(n_chunks, Relaxed);
+        what.chunks_per_unit.store(chunks_per_unit, Relaxed);
+        self.done.0.value().store(0, Relaxed);
+        happens_before(&self.ticket);
+        // The first unit is the caller's own.
+        self.ticket.0.store((units as u64) << NEXT_BITS | 1, Release);
+
+        // Pairs with the fence in `sleep`: either the sleeper is seen here, or it sees the ticket.
+        fence(SeqCst);
+        let sleepers = self.sleepers.0.load(Relaxed);
+        if sleepers > 0 {
+            self.wake.value().fetch_add(1, Release);
+            self.wake.wake(sleepers.min((units - 1).max(0) as u32));
+        }
+
+        work(kernel, 0, chunks_per_unit.min(n_chunks));
+        let own = 1 + self.claim(&work);
+        self.wait(units as u32 - own, spins);
+        happens_after(&self.done);
+    }
+
+    /// Worker: claims units until there are none, and reports them.
+    pub fn help(&self, work: impl Fn(usize, i64, i64)) {
+        let finished = self.claim(&work);
+        if finished > 0 {
+            happens_before(&self.done);
+            self.done.0.value().fetch_add(finished, Release);
+            // Pairs with the fence in `wait`: either the caller sees the count, or its sleep is seen here.
+            fence(SeqCst);
+            if self.caller_sleeps.load(Relaxed) != 0 {
+                self.done.0.wake(1);
+            }
+        }
+    }
+
+    /// Worker: is there a unit to claim? Cheap enough to spin on.
+    pub fn is_open(&self) -> bool {
+        is_open(self.ticket.0.load(Relaxed))
+    }
+
+    /// Worker: sleeps until a job or the end comes; may return early.
+    pub fn sleep(&self) {
+        self.sleepers.0.fetch_add(1, Relaxed);
+        let seen = self.wake.value().load(Acquire);
+        fence(SeqCst);
+        if !self.is_open() && !self.is_stopped() {
+            self.wake.wait(seen);
+        }
+        self.sleepers.0.fetch_sub(1, Relaxed);
+    }
+
+    /// Caller: tells workers to leave. No job may be running.
+    pub fn stop(&self) {
+        self.stop.store(1, Release);
+        self.wake.value().fetch_add(1, Release);
+        fence(SeqCst);
+        self.wake.wake(u32::MAX);
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Acquire) != 0
+    }
+
+    /// Works on units until none is left; returns how many.
+    fn claim(&self, work: &impl Fn(usize, i64, i64)) -> u32 {
+        let mut finished = 0;
+        // Looking before adding keeps idle workers from counting the ticket up.
+        while self.is_open() {
+            let ticket = self.ticket.0.fetch_add(1, Acquire);
+            if !is_open(ticket) {
+                break;
+            }
+            if finished == 0 {
+                happens_after(&self.ticket);
+            }
+            let what = &self.what.0;
+            let (n_chunks, step) = (what.n_chunks.load(Relaxed), what.chunks_per_unit.load(Relaxed));
+            let begin = ticket as u32 as i64 * step;
+            work(what.kernel.load(Relaxed), begin, (begin + step).min(n_chunks));
+            finished += 1;
+        }
+        finished
+    }
+
+    /// Waits until workers have done `units` units.
+    fn wait(&self, units: u32, spins: u32) {
+        let done = self.done.0.value();
+        for _ in 0..spins {
+            if done.load(Acquire) == units {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+        if done.load(Acquire) == units {
+            return;
+        }
+        self.caller_sleeps.store(1, Relaxed);
+        fence(SeqCst);
+        loop {
+            let seen = done.load(Acquire);
+            if seen == units {
+                break;
+            }
+            self.done.0.wait(seen);
+        }
+        self.caller_sleeps.store(0, Relaxed);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Two jobs in a row, with a worker that may be late for either, awake or asleep: every chunk is done once, with
+    /// the kernel of its own job, and what workers wrote is seen by the caller.
+    fn two_jobs(workers: usize, chunks: i64) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let job = Arc::new(Job::new());
+            let cells: Arc<Vec<AtomicU64>> = Arc::new((0..2 * chunks).map(|_| AtomicU64::new(0)).collect());
+            let work = |cells: Arc<Vec<AtomicU64>>| {
+                move |kernel: usize, begin: i64, end: i64| {
+                    for chunk in begin..end {
+                        let cell = &cells[(kernel as i64 * chunks + chunk) as usize];
+                        cell.store(cell.load(Relaxed) + 1, Relaxed);
+                    }
+                }
+            };
+            let threads: Vec<_> = (0..workers)
+                .map(|_| {
+                    let (job, work) = (job.clone(), work(cells.clone()));
+                    thread::spawn(move || {
+                        while !job.is_stopped() {
+                            job.help(&work);
+                            job.sleep();
+                        }
+                    })
+                })
+                .collect();
+            for kernel in 0..2 {
+                job.run(kernel, chunks, workers as i64 + 1, 0, work(cells.clone()));
+                for chunk in 0..chunks {
+                    assert_eq!(cells[(kernel as i64 * chunks + chunk) as usize].load(Relaxed), 1);
+                }
+            }
+            job.stop();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn loom_one_worker() {
+        two_jobs(1, 2);
+    }
+
+    #[test]
+    fn loom_one_worker_more_chunks() {
+        two_jobs(1, 3);
+    }
+
+    #[test]
+    fn loom_two_workers() {
+        two_jobs(2, 2);
+    }
+}
