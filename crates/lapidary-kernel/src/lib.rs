@@ -9,11 +9,13 @@
 mod builder;
 mod expr;
 mod index;
+mod plan;
 mod program;
 mod schedule;
 
 pub use builder::KernelBuilder;
 pub use expr::{BinaryOp, Expr, ExprId, ExprKind, Scalar, UnaryOp};
 pub use index::{Atom, AxisId, Guard, Index, delinearize, linearize};
+pub use plan::{ARENA_ALIGN, Bounds, Plan, Port, align};
 pub use program::{Axis, Buffer, BufferId, BufferKind, Check, Kernel, Local, LocalId, Program, ReduceOp, Stmt};
 pub use schedule::{Cpu, Schedule, Target};

@@ -1,0 +1,100 @@
+use crate::{BufferId, BufferKind, Program};
+use lapidary_ir::{DType, Diagnostic, Dim, Dims, Name, Result};
+
+/// Arena regions start at multiples of this many bytes: a cache line, and the widest vector.
+pub const ARENA_ALIGN: i64 = 64;
+
+/// A program whose kernels have schedules and whose buffers have places: what code generation starts from.
+///
+/// What it promises: every kernel has a schedule; every `Temp` has an offset that is a multiple of [`ARENA_ALIGN`], with
+/// [`Plan::bytes_of`] bytes behind it that nobody else uses between its first and last kernel; every symbol that occurs anywhere is a
+/// plain dim of some input port.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub program: Program,
+    /// By buffer: the byte offset within the arena of a `Temp`, `None` for other kinds (and for a `Temp` that no kernel uses).
+    pub offsets: Vec<Option<Dim>>,
+    pub arena_bytes: Dim,
+    /// The program's inputs and outputs, in order.
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    /// Bounds of symbols (`--dim N=LO..HI`); a symbol that is not listed may have any size.
+    pub bounds: Vec<Bounds>,
+}
+
+/// A graph input or output, as the C interface describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    pub name: Name,
+    pub dtype: DType,
+    pub dims: Dims,
+    /// The buffer that holds it; `None` for an input that no kernel reads. One port, one buffer.
+    pub buffer: Option<BufferId>,
+}
+
+/// The sizes that a symbol may take, both ends included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    pub symbol: Name,
+    pub low: i64,
+    pub high: i64,
+}
+
+impl Plan {
+    /// The plan without a planner: every `Temp` has memory of its own. Ports are made of the program's input and output buffers.
+    pub fn unshared(program: Program) -> Result<Plan> {
+        let mut offsets = vec![];
+        let mut end = Dim::from(0);
+        for b in &program.buffers {
+            offsets.push((b.kind == BufferKind::Temp).then(|| end.clone()));
+            if b.kind == BufferKind::Temp {
+                end = &end + &align(&Plan::bytes_of(b.dtype, &b.elements()));
+            }
+        }
+        let ports = |is_output: bool| -> Result<Vec<Port>> {
+            let mut out: Vec<(u32, Port)> = vec![];
+            for id in program.buffer_ids() {
+                let b = program.buffer(id);
+                match b.kind {
+                    BufferKind::Input(n) if !is_output => out.push((n, port(b, id))),
+                    BufferKind::Output(n) if is_output => out.push((n, port(b, id))),
+                    _ => {}
+                }
+            }
+            out.sort_by_key(|(n, _)| *n);
+            if out.iter().enumerate().any(|(i, (n, _))| i as u32 != *n) {
+                return Err(Diagnostic::error("plan", format!("the inputs or outputs of '{}' are not numbered 0, 1, 2, …", program.name)).into());
+            }
+            Ok(out.into_iter().map(|(_, p)| p).collect())
+        };
+        let (inputs, outputs) = (ports(false)?, ports(true)?);
+        Ok(Plan { program, offsets, arena_bytes: end, inputs, outputs, bounds: vec![] })
+    }
+    /// Bytes that `elements` elements take, elements smaller than a byte packed.
+    pub fn bytes_of(dtype: DType, elements: &Dim) -> Dim {
+        let bits = dtype.bits() as i64;
+        if bits % 8 == 0 { elements * &Dim::from(bits / 8) } else { (elements * &Dim::from(bits)).ceil_div(&Dim::from(8)) }
+    }
+    /// The names of all symbols that input dims bind, in order of first occurrence: the order of the value table.
+    pub fn symbols(&self) -> Vec<Name> {
+        let mut out: Vec<Name> = vec![];
+        for d in self.inputs.iter().flat_map(|p| &p.dims) {
+            if let Some(s) = d.as_symbol()
+                && !out.contains(s)
+            {
+                out.push(s.clone());
+            }
+        }
+        out
+    }
+}
+
+fn port(b: &crate::Buffer, id: BufferId) -> Port {
+    Port { name: b.name.clone(), dtype: b.dtype, dims: b.dims.clone(), buffer: Some(id) }
+}
+
+/// Rounds up to [`ARENA_ALIGN`].
+pub fn align(bytes: &Dim) -> Dim {
+    let a = Dim::from(ARENA_ALIGN);
+    &bytes.ceil_div(&a) * &a
+}
