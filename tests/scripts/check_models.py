@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """What the compiler does to real models, against ONNX Runtime, onnxslim and task scores.
 
-usage: check_models.py [--lapidary BIN] [--only NAME,…] [--lines 2,3,4,5,12] [--threads 1,2] [--scorer FILE] [--out FILE.json]
+usage: check_models.py [--lapidary BIN] [--only NAME,…] [--lines 2,3,4,5,8,12] [--threads 1,2] [--scorer FILE] [--out FILE.json]
 
   line 2   compile at -O0 and -O3: no host call, outputs within 1e-4 · max at 1 and 2 threads and at two sizes of every symbolic dim,
            no undefined symbol but libc's, libm's and pthreads'
   line 3   opt -O3: ONNX Runtime loads it, same outputs, no more nodes than onnxslim leaves, at least 0.98 of the speed before
   line 4   calibrate, fake-quant, fold-quant: ONNX Runtime runs it, size, integer share of the multiply-adds, accuracy on the task
   line 5   latency of the native library against ONNX Runtime, interleaved (not part of the default)
+  line 8   opt and compile with --jobs 1 and --jobs 2 write the same bytes (not part of the default)
   line 12  line 2 for the x86-64-v3 code alone, and with two static libraries linked into one program
 
 The models lie below $LAPIDARY_MODELS.  --scorer names a program that is called as `score TASK --model M --data T` and prints JSON; without
 it the scores of tasks.py count.  Exit code 1 when anything fails.
 """
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -203,6 +205,21 @@ class Check:
             self.report(line, name, ok, text, threads=threads, ms=mine, ort_ms=peer, memory=ours.memory())
             ours.close()
 
+    # line 8 ------------------------------------------------------------------------------------------------------------------
+
+    def line_8(self, line, name):
+        path, hashes = models.model_path(self.set, name), []
+        for jobs in ("1", "2"):
+            folder = self.work / f"{name}-{jobs}"
+            folder.mkdir()
+            self.lapidary("opt", path, "-o", folder / "out.onnx", "--jobs", jobs)
+            self.lapidary("compile", path, "-o", folder / f"lib{name}.so", "--jobs", jobs)
+            hashes.append({f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir())})
+            shutil.rmtree(folder)
+        differ = [file for file in hashes[0] if hashes[0][file] != hashes[1].get(file)]
+        text = f"differ: {', '.join(differ)}" if differ else f"{len(hashes[0])} files equal"
+        self.report(line, name, not differ and hashes[0].keys() == hashes[1].keys(), text)
+
     # line 12 -----------------------------------------------------------------------------------------------------------------
 
     def line_12(self, line, name):
@@ -319,9 +336,9 @@ def main():
             return 0
         names, lines = models.chosen(args.only), args.lines.split(",")
         for line in lines:
-            function = {"2": check.line_2, "3": check.line_3, "4": check.line_4, "5": check.line_5, "12": check.line_12}.get(line)
+            function = {"2": check.line_2, "3": check.line_3, "4": check.line_4, "5": check.line_5, "8": check.line_8, "12": check.line_12}.get(line)
             if function is None:
-                parser.error(f"unknown line '{line}', expected 2, 3, 4, 5 or 12")
+                parser.error(f"unknown line '{line}', expected 2, 3, 4, 5, 8 or 12")
             for name in names:
                 check.guarded(line, name, function)
             if line == "12":
