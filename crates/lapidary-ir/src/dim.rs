@@ -125,7 +125,7 @@ impl Dim {
         if let (Some(a), Some(b)) = (self.as_const(), d.as_const())
             && b != 0
         {
-            return Dim::from(a.checked_div_euclid(b).map_or(i64::MAX, |_| floor_div(a, b)));
+            return Dim::from(floor_div(a, b));
         }
         if d.as_const() == Some(1) {
             return self.clone();
@@ -174,7 +174,7 @@ impl Dim {
         if let (Some(a), Some(b)) = (self.as_const(), d.as_const())
             && b != 0
         {
-            return Dim::from(a - b * floor_div(a, b));
+            return Dim::from(floor_mod(a, b));
         }
         if self.exact_div(d).is_some() {
             return Dim::from(0);
@@ -226,10 +226,7 @@ impl Dim {
                 return Some(Dim::from_map(quotient));
             };
             let m = monomial_div(&m, lead_m)?;
-            if c % lead_c != 0 {
-                return None;
-            }
-            let c = c / lead_c;
+            let c = c.checked_div(*lead_c).filter(|q| q.checked_mul(*lead_c) == Some(c))?;
             for (dm, dc) in &divisor {
                 let key = monomial_mul(&m, dm);
                 let left = rest.get(&key).copied().unwrap_or(0).saturating_sub(c.saturating_mul(*dc));
@@ -327,7 +324,7 @@ impl Atom {
             }
             Atom::Mod(p) => {
                 let (a, b) = (p.0.eval(f)?, p.1.eval(f)?);
-                (b != 0).then(|| a - b * floor_div(a, b))
+                (b != 0).then(|| floor_mod(a, b))
             }
             Atom::Min(p) => Some(p.0.eval(f)?.min(p.1.eval(f)?)),
             Atom::Max(p) => Some(p.0.eval(f)?.max(p.1.eval(f)?)),
@@ -344,9 +341,16 @@ impl Atom {
     }
 }
 
+/// Rounded towards minus infinity; the one quotient that does not fit (of `i64::MIN / -1`) saturates. `b` must not be 0.
 fn floor_div(a: i64, b: i64) -> i64 {
-    let q = a.wrapping_div(b);
-    if a % b != 0 && ((a < 0) != (b < 0)) { q - 1 } else { q }
+    let Some(q) = a.checked_div(b) else { return i64::MAX };
+    if a.wrapping_rem(b) != 0 && ((a < 0) != (b < 0)) { q - 1 } else { q }
+}
+
+/// The remainder with the sign of `b`, which must not be 0.
+fn floor_mod(a: i64, b: i64) -> i64 {
+    let r = a.wrapping_rem(b);
+    if r != 0 && ((r < 0) != (b < 0)) { r + b } else { r }
 }
 
 /// A monomial order (degree first, then the atoms), as polynomial division needs.
@@ -435,16 +439,14 @@ owned_operators!(Add add, Sub sub, Mul mul);
 /// Writes a name bare where it reads back as one word, in single quotes otherwise.
 pub(crate) fn write_symbol(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     let reserved = ["floordiv", "mod", "min", "max", "ceildiv"].contains(&name);
-    let word =
-        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    if word && !reserved {
+    if crate::text::is_word(name) && !reserved {
         return f.write_str(name);
     }
     f.write_str("'")?;
     for c in name.chars() {
         match c {
             '\'' | '\\' => write!(f, "\\{c}")?,
-            c if c.is_control() => write!(f, "\\u{{{:x}}}", c as u32)?,
+            c if c.is_control() || crate::text::is_layout(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
             c => write!(f, "{c}")?,
         }
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attr;
+pub mod compare;
 mod diagnostic;
 mod dim;
 mod dtype;
@@ -12,9 +13,12 @@ mod dtype_small;
 mod graph;
 mod order;
 mod tensor;
+pub mod text;
 mod types;
+mod verify;
 
 pub use attr::{Attr, Attrs};
+pub use compare::{Comparison, Tolerance, compare};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Result, Severity, nearest};
 pub use dim::{Atom, Dim};
 pub use dtype::{DType, Element};

@@ -69,6 +69,25 @@ impl Tensor {
     pub fn from_i64(dtype: DType, sizes: &[usize], values: &[i64]) -> Result<Tensor> {
         from_scalars(dtype, sizes, values.iter().map(|v| crate::tensor::Scalar::I(*v)))
     }
+    /// Elements that `seed` decides, the same on every machine: evenly spread over `range`, which is [-1, 1) for floating types, all
+    /// codes of integers up to 8 bits, ±100 (from 0 where unsigned) for wider ones. Fails for strings and complex numbers.
+    pub fn random(dtype: DType, sizes: &[usize], seed: u64, range: Option<(f64, f64)>) -> Result<Tensor> {
+        let count = Tensor::zeros(dtype, sizes)?.len();
+        let (low, high) = range.unwrap_or(match dtype.int_range() {
+            Some((low, high)) if dtype.bits() <= 8 => (low as f64, high as f64),
+            Some((low, _)) => (if low < 0 { -100.0 } else { 0.0 }, 100.0),
+            None if dtype == DType::Bool => (0.0, 1.0),
+            None => (-1.0, 1.0),
+        });
+        let mut state = seed;
+        let mut unit = || (split_mix(&mut state) >> 11) as f64 / (1u64 << 53) as f64;
+        if dtype.is_float() {
+            let values: Vec<f64> = (0..count).map(|_| low + (high - low) * unit()).collect();
+            return Tensor::from_f64(dtype, sizes, &values);
+        }
+        let values: Vec<i64> = (0..count).map(|_| (low + (high - low + 1.0) * unit()).floor().min(high) as i64).collect();
+        Tensor::from_i64(dtype, sizes, &values)
+    }
     pub fn dtype(&self) -> DType {
         self.dtype
     }
@@ -199,6 +218,15 @@ impl std::fmt::Debug for Tensor {
 
 fn elements(sizes: &[usize]) -> Option<usize> {
     sizes.iter().try_fold(1usize, |a, s| a.checked_mul(*s)).filter(|n| *n <= isize::MAX as usize)
+}
+
+/// One step of SplitMix64 (Steele, Lea, Flood 2014).
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[derive(Clone, Copy)]

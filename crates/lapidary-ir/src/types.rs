@@ -1,5 +1,6 @@
 use crate::{DType, Dim};
 use smallvec::SmallVec;
+use std::fmt;
 use std::sync::Arc;
 
 /// The dims of a ranked shape, outermost first.
@@ -96,5 +97,40 @@ impl Type {
 impl From<TensorType> for Type {
     fn from(t: TensorType) -> Type {
         Type::Tensor(t)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shape::Unranked => f.write_str("[*]"),
+            Shape::Ranked(dims) => {
+                f.write_str("[")?;
+                for (i, d) in dims.iter().enumerate() {
+                    write!(f, "{}{d}", if i > 0 { ", " } else { "" })?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+/// `f32[N, 3]`, `i64[]` for a scalar, `f32[*]` where the rank is unknown.
+impl fmt::Display for TensorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype, self.shape)
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Tensor(t) => write!(f, "{t}"),
+            Type::Sparse(t) => write!(f, "sparse<{t}>"),
+            Type::Sequence(t) => write!(f, "seq<{t}>"),
+            Type::Optional(t) => write!(f, "optional<{t}>"),
+            Type::Map(k, v) => write!(f, "map<{k}, {v}>"),
+            Type::Unknown => f.write_str("?"),
+        }
     }
 }
