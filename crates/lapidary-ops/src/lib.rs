@@ -2,11 +2,15 @@
 //! reference meaning, `lower` the kernels. The drivers over whole graphs are [`infer_types`] and [`evaluate`].
 #![forbid(unsafe_code)]
 
+mod cast;
 mod contents;
 mod def;
+mod elementwise;
 mod eval;
+mod forms;
 mod infer;
 mod lower;
+mod numbers;
 mod ops;
 pub mod schema;
 

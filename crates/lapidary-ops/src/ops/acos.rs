@@ -1,0 +1,12 @@
+//! `Acos(x) = arccos x`, elementwise. In radians.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: input, output: f16 bf16 f32 f64.
+//!
+//! Versions: 7, 22. Source: the ONNX operator "Acos".
+
+use crate::{OpDef, elementwise};
+
+pub static DEF: OpDef =
+    OpDef { eval: Some(|c| elementwise::float(c, &f64::acos)), ..OpDef::base("Acos", include_str!("acos.rs"), elementwise::same) };

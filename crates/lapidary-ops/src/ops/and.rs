@@ -1,0 +1,23 @@
+//! `And(a, b) = a ∧ b`, elementwise.
+//!
+//! Shapes: the operands are broadcast as in numpy; the result has their common shape.
+//!
+//! Types: A, B: bool; C: bool.
+//!
+//! Versions: 1, 7. Source: the ONNX operator "And".
+
+use crate::{InferCtx, OpDef, elementwise, forms};
+use lapidary_ir::Result;
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| elementwise::logic(c, &|a, b| a && b)),
+    commutative: true,
+    forms: &[forms::BROADCAST],
+    ..OpDef::base("And", include_str!("and.rs"), infer)
+};
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    elementwise::broadcast_bool(c)?;
+    elementwise::contents::map2(c, |a, b| Some(a.as_const()?.min(b.as_const()?).into()));
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! `Asin(x) = arcsin x`, elementwise. In radians.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: input, output: f16 bf16 f32 f64.
+//!
+//! Versions: 7, 22. Source: the ONNX operator "Asin".
+
+use crate::{OpDef, elementwise};
+
+pub static DEF: OpDef =
+    OpDef { eval: Some(|c| elementwise::float(c, &f64::asin)), ..OpDef::base("Asin", include_str!("asin.rs"), elementwise::same) };

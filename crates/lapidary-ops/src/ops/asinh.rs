@@ -1,0 +1,12 @@
+//! `Asinh(x) = arsinh x`, elementwise.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: input, output: f16 bf16 f32 f64.
+//!
+//! Versions: 9, 22. Source: the ONNX operator "Asinh".
+
+use crate::{OpDef, elementwise};
+
+pub static DEF: OpDef =
+    OpDef { eval: Some(|c| elementwise::float(c, &f64::asinh)), ..OpDef::base("Asinh", include_str!("asinh.rs"), elementwise::same) };

@@ -1,0 +1,12 @@
+//! `Atanh(x) = artanh x`, elementwise.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: input, output: f16 bf16 f32 f64.
+//!
+//! Versions: 9, 22. Source: the ONNX operator "Atanh".
+
+use crate::{OpDef, elementwise};
+
+pub static DEF: OpDef =
+    OpDef { eval: Some(|c| elementwise::float(c, &f64::atanh)), ..OpDef::base("Atanh", include_str!("atanh.rs"), elementwise::same) };

@@ -1,0 +1,15 @@
+//! `BitwiseOr(a, b) = a | b`, elementwise: the bitwise or of integers.
+//!
+//! Shapes: the operands are broadcast as in numpy; the result has their common shape.
+//!
+//! Types: A, B, C: u8 i8 u16 i16 u32 i32 u64 i64.
+//!
+//! Versions: 18. Source: the ONNX operator "BitwiseOr".
+
+use crate::{OpDef, elementwise};
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| elementwise::arithmetic(c, &|_, _| f64::NAN, &|a, b| a | b)),
+    commutative: true,
+    ..OpDef::base("BitwiseOr", include_str!("bitwise_or.rs"), elementwise::broadcast)
+};

@@ -1,0 +1,15 @@
+//! `Floor(x) = ⌊x⌋`, elementwise.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: X, Y: f16 bf16 f32 f64.
+//!
+//! Versions: 1, 6, 13. Source: the ONNX operator "Floor".
+
+use crate::{OpDef, elementwise, forms};
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| elementwise::float(c, &f64::floor)),
+    forms: &[forms::CONSUMED_INPUTS],
+    ..OpDef::base("Floor", include_str!("floor.rs"), elementwise::same)
+};

@@ -1,0 +1,14 @@
+//! `HardSwish(x) = x · max(0, min(1, x/6 + 1/2))`, elementwise.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: X, Y: f16 bf16 f32 f64.
+//!
+//! Versions: 14, 22. Source: the ONNX operator "HardSwish".
+
+use crate::{OpDef, elementwise};
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| elementwise::float(c, &|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))),
+    ..OpDef::base("HardSwish", include_str!("hard_swish.rs"), elementwise::same)
+};

@@ -1,0 +1,22 @@
+//! `Less(a, b) = a < b`, elementwise. False where either is NaN.
+//!
+//! Shapes: the operands are broadcast as in numpy; the result has their common shape.
+//!
+//! Types: A, B: u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64; C: bool.
+//!
+//! Versions: 1, 7, 9, 13. Source: the ONNX operator "Less".
+
+use crate::{InferCtx, OpDef, elementwise, forms};
+use lapidary_ir::Result;
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| elementwise::compare(c, &|a, b| a < b, &|a, b| a < b)),
+    forms: &[forms::BROADCAST],
+    ..OpDef::base("Less", include_str!("less.rs"), infer)
+};
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    elementwise::broadcast_bool(c)?;
+    elementwise::contents::map2(c, elementwise::contents::less);
+    Ok(())
+}

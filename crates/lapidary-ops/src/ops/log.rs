@@ -1,0 +1,15 @@
+//! `Log(x) = ln x`, elementwise.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: input, output: f16 bf16 f32 f64.
+//!
+//! Versions: 1, 6, 13. Source: the ONNX operator "Log".
+
+use crate::{OpDef, elementwise, forms};
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| elementwise::float(c, &f64::ln)),
+    forms: &[forms::CONSUMED_INPUTS],
+    ..OpDef::base("Log", include_str!("log.rs"), elementwise::same)
+};

@@ -1,0 +1,26 @@
+//! `Max(a, b, …)`: the largest, elementwise. NaN when any is NaN.
+//!
+//! Shapes: any number of operands, broadcast as in numpy; the result has their common shape.
+//!
+//! Types: data_0, max: u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64.
+//!
+//! Versions: 1, 6, 8, 12, 13. Source: the ONNX operator "Max".
+
+use crate::elementwise::math;
+use crate::{InferCtx, OpDef, elementwise, forms};
+use lapidary_ir::Result;
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| elementwise::variadic(c, &math::maximum, &|a, b| a.max(b))),
+    commutative: true,
+    forms: &[forms::VARIADIC, forms::CONSUMED_INPUTS],
+    ..OpDef::base("Max", include_str!("max.rs"), infer)
+};
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    elementwise::broadcast(c)?;
+    if c.input_count() == 2 && elementwise::contents::holds_sizes(c.dtype(0)?) {
+        elementwise::contents::map2(c, |a, b| Some(a.maximum(b)));
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! `Mod(a, b) = a − b · ⌊a / b⌋` on integers, the remainder with the sign of `b`; with `fmod=1`, the remainder with the sign of `a`, as C's
+//! `fmod`. Floats need `fmod=1`. An integer modulo zero, which ONNX leaves open, gives zero here.
+//!
+//! Shapes: the operands are broadcast as in numpy; the result has their common shape.
+//!
+//! Types: A, B, C: u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64.
+//!
+//! Versions: 10, 13, 28. Source: the ONNX operator "Mod".
+
+use crate::elementwise::math::floor_mod;
+use crate::{Datum, EvalCtx, InferCtx, OpDef, elementwise};
+use lapidary_ir::Result;
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Mod", include_str!("modulo.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    elementwise::broadcast(c)?;
+    let truncates = c.node.attrs.int("fmod") == Some(1);
+    if elementwise::contents::holds_sizes(c.dtype(0)?) {
+        elementwise::contents::map2(c, |a, b| {
+            let plain = b.as_const() != Some(0) && (!truncates || (a.known_non_negative() && b.known_non_negative()));
+            plain.then(|| a.modulo(b))
+        });
+    }
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    if c.node.attrs.int("fmod") == Some(1) {
+        return elementwise::arithmetic(c, &|a, b| a % b, &|a, b| if b == 0 { 0 } else { a % b });
+    }
+    elementwise::arithmetic(c, &|a, b| a - b * (a / b).floor(), &floor_mod)
+}

@@ -1,0 +1,12 @@
+//! `Sinh(x) = sinh x`, elementwise.
+//!
+//! Shapes: the result has the operand's shape.
+//!
+//! Types: input, output: f16 bf16 f32 f64.
+//!
+//! Versions: 9, 22. Source: the ONNX operator "Sinh".
+
+use crate::{OpDef, elementwise};
+
+pub static DEF: OpDef =
+    OpDef { eval: Some(|c| elementwise::float(c, &f64::sinh)), ..OpDef::base("Sinh", include_str!("sinh.rs"), elementwise::same) };
