@@ -335,6 +335,10 @@ def main():
             print(check.run_library(library, name, [int(t) for t in threads.split(",")]))
             return 0
         names, lines = models.chosen(args.only), args.lines.split(",")
+        missing = [name for name in names if not models.model_path(check.set, name).exists()]
+        if missing:
+            print(f"skipped {len(missing)} models that the set lacks: {', '.join(missing)}")
+        names = [name for name in names if name not in missing]
         for line in lines:
             function = {"2": check.line_2, "3": check.line_3, "4": check.line_4, "5": check.line_5, "8": check.line_8, "12": check.line_12}.get(line)
             if function is None:

@@ -36,7 +36,7 @@ def model_set():
     folder = os.environ.get("LAPIDARY_MODELS")
     if not folder or not Path(folder).is_dir():
         sys.exit(
-            "LAPIDARY_MODELS names no folder: set it to the model set (tests/scripts/README.md says what lies in it and how to build it)"
+            "LAPIDARY_MODELS names no folder: set it to the model set, built by tests/scripts/fetch_models.py; tests/scripts/README.md says what lies in it"
         )
     return Path(folder)
 
@@ -68,6 +68,14 @@ def test_arrays(folder, name):
     return np.load(folder / "trained" / name / "test.npz")
 
 
+def pictures(folder, task, count, height, width):
+    """Grey test images of a task, or noise where the set holds no data for it."""
+    path = folder / "data" / f"{task}.npz"
+    if path.exists():
+        return np.load(path)["x"][:count]
+    return np.random.default_rng(3).integers(0, 256, (count, height, width), np.uint8)
+
+
 def stored(folder, name):
     """The example inputs that lie beside an exported model."""
     data = np.load(folder / "exports" / f"{name}.npz")
@@ -75,7 +83,13 @@ def stored(folder, name):
 
 
 def sentences(folder, rows, length):
-    data = np.load(folder / "data" / "minilm_numpy.npz")
+    path = folder / "data" / "minilm_numpy.npz"
+    if not path.exists():
+        count = rows.stop - rows.start
+        ids = np.random.default_rng(5).integers(1000, 30000, (count, length))
+        mask = (np.arange(length) < np.linspace(length, length // 2, count)[:, None]).astype(np.int64)
+        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    data = np.load(path)
     ids, mask = data["ids"][rows, :length].astype(np.int64), data["mask"][rows, :length].astype(np.int64)
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
@@ -106,16 +120,16 @@ def inputs(folder, name):
     if name == "minilm":
         return sentences(folder, slice(0, 1), 64), sentences(folder, slice(1, 4), 23)
     if name == "ppocr_v2_cls":
-        x = gray_to_image(np.load(folder / "data" / "ocr_cls.npz")["x"][:5])
+        x = gray_to_image(pictures(folder, "ocr_cls", 5, 48, 192))
         return {"x": x[:1]}, {"x": np.ascontiguousarray(x[1:5, :, :32, :128])}
     if name == "ppocr_v4_rec":
-        x = gray_to_image(np.load(folder / "data" / "ocr_rec_v4.npz")["x"][:3])
+        x = gray_to_image(pictures(folder, "ocr_rec_v4", 3, 48, 320))
         return {"x": x[:1]}, {"x": np.ascontiguousarray(x[1:3, :, :, :200])}
     if name == "ppocr_v4_det":
-        x = gray_to_image(np.load(folder / "data" / "ocr_det_v4.npz")["x"][:3])
+        x = gray_to_image(pictures(folder, "ocr_det_v4", 3, 640, 640))
         return {"x": x[:1]}, {"x": np.ascontiguousarray(x[1:3, :, 96:256, 64:288])}
     if name == "page_orientation":
-        x = page_image(np.load(folder / "data" / "orientation.npz")["x"][:4])
+        x = page_image(pictures(folder, "orientation", 4, 224, 224))
         return {"x": x[:1]}, {"x": x[1:4]}
     if name in ("mobilenet_v2", "resnet18_ts13", "resnet50"):
         return photos(folder, name, 2 if name == "resnet50" else 3)

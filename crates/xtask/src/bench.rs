@@ -34,11 +34,11 @@ pub fn run(arguments: &[String]) -> Outcome {
 
     heading("the larger set");
     let Some(set) = std::env::var_os("LAPIDARY_MODELS").map(PathBuf::from) else {
-        println!("skipped: LAPIDARY_MODELS is not set; tests/scripts/README.md says what lies in that folder and how to build it");
+        println!("skipped: LAPIDARY_MODELS is not set; build the set with `python3 tests/scripts/fetch_models.py DIR` and set it to DIR");
         return Ok(());
     };
     if !set.is_dir() {
-        return Err(impossible(format!("LAPIDARY_MODELS: no folder '{}'; tests/scripts/README.md says how to build it", set.display())));
+        return Err(impossible(format!("LAPIDARY_MODELS: no folder '{}'; tests/scripts/fetch_models.py builds the set", set.display())));
     }
     let python = std::env::var_os("LAPIDARY_PYTHON").unwrap_or_else(|| "python3".into());
     if !succeeds(command(&python).args(["-c", "import onnxruntime, numpy"])) {
