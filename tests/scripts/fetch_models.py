@@ -131,6 +131,7 @@ def minilm(wheels):
 
 
 def gpt2(_):
+    # Two rows as example: with one, the exporter takes the batch for a constant.
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -143,7 +144,7 @@ def gpt2(_):
             return self.net(input_ids=input_ids).logits
 
     dims = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("seq", min=2, max=1024)},)
-    return Plain().eval(), (torch.randint(0, 50257, (1, 64)),), ["input_ids"], ["logits"], dims
+    return Plain().eval(), (torch.randint(0, 50257, (2, 64)),), ["input_ids"], ["logits"], dims
 
 
 EXPORTED = {
