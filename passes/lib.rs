@@ -1,1 +1,87 @@
-//! Passes.
+//! Every pass of Lapidary, one folder each, and the named pipelines. [`PASSES`] is the only list; a pass imports nothing from a
+//! sibling, what several need lives in `common`.
+#![forbid(unsafe_code)]
+
+mod common;
+mod cse;
+mod dce;
+mod fold_constants;
+mod lift_constants;
+
+use lapidary_rewrite::Pass;
+
+/// All passes, sorted by name.
+pub static PASSES: &[&dyn Pass] = &[&cse::Cse, &dce::Dce, &fold_constants::FoldConstants, &lift_constants::LiftConstants];
+
+/// The named pipelines: option, text, what it is for.
+pub static PIPELINES: &[(&str, &str, &str)] = &[
+    ("O0", "", "nothing: the model is read and written"),
+    ("O1", "lift-constants, fold-constants, cse, dce", "what changes no bit of any result"),
+    ("O2", "lift-constants, repeat(fold-constants, cse, dce)", "the default"),
+    ("O3", "lift-constants, repeat(fold-constants, cse, dce)", "everything that keeps results within rounding"),
+];
+
+/// The pass of a name.
+pub fn find(name: &str) -> Option<&'static dyn Pass> {
+    PASSES.iter().find(|p| p.name() == name).copied()
+}
+
+/// The text of a named pipeline: `O2`, or `-O2`.
+pub fn pipeline(name: &str) -> Option<&'static str> {
+    let name = name.trim_start_matches('-');
+    PIPELINES.iter().find(|p| p.0 == name).map(|p| p.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapidary_rewrite::{pattern::Pattern, pipeline};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn passes_are_sorted_and_explain_themselves() {
+        assert!(PASSES.windows(2).all(|w| w[0].name() < w[1].name()));
+        for p in PASSES {
+            assert!(p.manual().lines().count() > 1, "'{}' has no manual page", p.name());
+            let options: BTreeSet<_> = p.options().iter().map(|o| o.name).collect();
+            assert_eq!(options.len(), p.options().len());
+            pipeline::resolve(&pipeline::parse(p.name()).unwrap(), PASSES, p.name()).unwrap();
+        }
+    }
+
+    #[test]
+    fn patterns_are_valid_and_rule_names_unique() {
+        let mut names = BTreeSet::new();
+        for rule in PASSES.iter().flat_map(|p| p.rules()) {
+            Pattern::parse(rule.pattern).unwrap_or_else(|e| panic!("{}: {e}", rule.name));
+            assert!(names.insert(rule.name), "two rules are called '{}'", rule.name);
+            assert!(!rule.doc.is_empty());
+        }
+    }
+
+    #[test]
+    fn named_pipelines_are_valid_and_print_as_written() {
+        for (name, text, _) in PIPELINES {
+            let p = pipeline::parse(text).unwrap();
+            pipeline::resolve(&p, PASSES, text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(p.to_string(), *text);
+        }
+    }
+
+    #[test]
+    fn no_pass_imports_a_sibling() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders: Vec<_> = std::fs::read_dir(root).unwrap().flatten().filter(|e| e.path().is_dir()).collect();
+        for folder in &folders {
+            let own = folder.file_name().into_string().unwrap();
+            for file in std::fs::read_dir(folder.path()).unwrap().flatten() {
+                let text = std::fs::read_to_string(file.path()).unwrap();
+                for other in &folders {
+                    let other = other.file_name().into_string().unwrap();
+                    let reaches = text.contains(&format!("crate::{other}")) || text.contains(&format!("super::{other}"));
+                    assert!(!reaches || other == own || other == "common", "{} imports '{other}'", file.path().display());
+                }
+            }
+        }
+    }
+}

@@ -125,7 +125,7 @@ pub fn evaluate_with(graph: &Graph, inputs: Vec<Datum>, options: &EvalOptions, t
         }
         let results = {
             let operands: Vec<Option<&Datum>> = node.inputs().iter().map(|v| v.and_then(|v| values.get(&v))).collect();
-            eval_node(node, &operands, options)?
+            evaluate_node(node, &operands, options)?
         };
         for (o, d) in results.into_iter().enumerate().take(node.outputs().len()) {
             tap(id.out(o), &d);
@@ -153,7 +153,7 @@ pub fn evaluate_with(graph: &Graph, inputs: Vec<Datum>, options: &EvalOptions, t
 }
 
 /// Applies one operator to its operands.
-pub(crate) fn eval_node(node: &Node, inputs: &[Option<&Datum>], options: &EvalOptions) -> Result<Vec<Datum>> {
+pub fn evaluate_node(node: &Node, inputs: &[Option<&Datum>], options: &EvalOptions) -> Result<Vec<Datum>> {
     let Some(def) = find(&node.op) else {
         let message = format!("operator '{}' is not known", node.op);
         let near = lapidary_ir::nearest(&node.op.name, crate::OPS.iter().map(|d| d.name));

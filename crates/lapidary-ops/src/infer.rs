@@ -1,5 +1,5 @@
 use crate::{Contents, find};
-use lapidary_ir::{DType, Diagnostic, Dim, Graph, Node, Result, Shape, Symbols, Tensor, TensorType, Type, ValueId};
+use lapidary_ir::{DType, Diagnostic, Dim, Graph, Node, NodeId, Result, Shape, Symbols, Tensor, TensorType, Type, ValueId};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -162,38 +162,48 @@ fn infer_graph(graph: &mut Graph, facts: &mut Facts, depth: usize) -> Result<()>
         if graph.node(id).is_input() || graph.node(id).is_const() {
             continue;
         }
-        let region_outputs = infer_regions(graph, id, facts, depth)?;
-        let mut symbols = std::mem::take(&mut graph.symbols);
-        let node = graph.node(id);
-        let mut inputs = vec![];
-        for v in node.inputs() {
-            inputs.push(v.map(|v| Operand { ty: graph.ty(v), constant: graph.as_constant(v), contents: facts.contents.get(&v).cloned() }));
-        }
-        let outputs = node.outputs().iter().map(|_| (Type::Unknown, None)).collect();
-        let mut ctx = InferCtx { node, symbols: &mut symbols, inputs, region_outputs, outputs };
-        let result = match find(&node.op) {
-            Some(def) => (def.infer)(&mut ctx),
-            None => Ok(()),
+        infer_one(graph, id, facts, depth)?;
+    }
+    Ok(())
+}
+
+/// Infers the types of one node's outputs from those of its operands: for nodes added to a graph that is inferred already.
+pub fn infer_node(graph: &mut Graph, id: NodeId, facts: &mut Facts) -> Result<()> {
+    infer_one(graph, id, facts, 0)
+}
+
+fn infer_one(graph: &mut Graph, id: NodeId, facts: &mut Facts, depth: usize) -> Result<()> {
+    let region_outputs = infer_regions(graph, id, facts, depth)?;
+    let mut symbols = std::mem::take(&mut graph.symbols);
+    let node = graph.node(id);
+    let mut inputs = vec![];
+    for v in node.inputs() {
+        inputs.push(v.map(|v| Operand { ty: graph.ty(v), constant: graph.as_constant(v), contents: facts.contents.get(&v).cloned() }));
+    }
+    let outputs = node.outputs().iter().map(|_| (Type::Unknown, None)).collect();
+    let mut ctx = InferCtx { node, symbols: &mut symbols, inputs, region_outputs, outputs };
+    let result = match find(&node.op) {
+        Some(def) => (def.infer)(&mut ctx),
+        None => Ok(()),
+    };
+    let outputs = std::mem::take(&mut ctx.outputs);
+    let declared: Vec<Type> = node.outputs().iter().map(|v| v.ty.clone()).collect();
+    graph.symbols = symbols;
+    result?;
+    for (i, (ty, contents)) in outputs.into_iter().enumerate() {
+        let value = id.out(i);
+        let merged = merge(graph, value, ty, &declared[i], facts)?;
+        graph.value_mut(value).ty = merged;
+        match contents {
+            Some(c) => facts.contents.insert(value, c),
+            None => facts.contents.remove(&value),
         };
-        let outputs = std::mem::take(&mut ctx.outputs);
-        let declared: Vec<Type> = node.outputs().iter().map(|v| v.ty.clone()).collect();
-        graph.symbols = symbols;
-        result?;
-        for (i, (ty, contents)) in outputs.into_iter().enumerate() {
-            let value = id.out(i);
-            let merged = merge(graph, value, ty, &declared[i], facts)?;
-            graph.value_mut(value).ty = merged;
-            match contents {
-                Some(c) => facts.contents.insert(value, c),
-                None => facts.contents.remove(&value),
-            };
-        }
     }
     Ok(())
 }
 
 /// Bodies see the types of what they capture; their formal inputs keep declared types (an operator's own rule may refine them).
-fn infer_regions(graph: &mut Graph, id: lapidary_ir::NodeId, facts: &mut Facts, depth: usize) -> Result<Vec<Vec<Type>>> {
+fn infer_regions(graph: &mut Graph, id: NodeId, facts: &mut Facts, depth: usize) -> Result<Vec<Vec<Type>>> {
     if graph.node(id).regions.is_empty() {
         return Ok(vec![]);
     }

@@ -16,7 +16,7 @@ pub mod schema;
 
 pub use contents::Contents;
 pub use def::{Form, OpDef, find};
-pub use eval::{Datum, EvalCtx, EvalOptions, evaluate, evaluate_with};
-pub use infer::{Facts, InferCtx, infer_types};
+pub use eval::{Datum, EvalCtx, EvalOptions, evaluate, evaluate_node, evaluate_with};
+pub use infer::{Facts, InferCtx, infer_node, infer_types};
 pub use lower::{LowerCtx, Operand};
 pub use ops::OPS;
