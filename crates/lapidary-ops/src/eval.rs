@@ -34,6 +34,9 @@ pub struct EvalCtx<'a> {
 }
 
 impl<'a> EvalCtx<'a> {
+    pub fn new(node: &'a Node, inputs: &'a [Option<&'a Datum>], options: &'a EvalOptions) -> EvalCtx<'a> {
+        EvalCtx { node, inputs, options }
+    }
     pub fn has(&self, slot: usize) -> bool {
         self.inputs.get(slot).is_some_and(Option::is_some)
     }

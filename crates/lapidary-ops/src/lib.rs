@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cast;
+mod cells;
 mod contents;
 mod def;
 mod elementwise;
@@ -13,6 +14,8 @@ mod lower;
 mod numbers;
 mod ops;
 pub mod schema;
+mod shapes;
+mod window;
 
 pub use contents::Contents;
 pub use def::{Form, OpDef, find};

@@ -1,0 +1,38 @@
+//! `ConstantOfShape(shape)`: a tensor of the dims that `shape` (i64[r]) spells, filled with the one element of the attribute `value`
+//! (default: f32 zero).
+//!
+//! Source: ONNX ConstantOfShape-25.
+
+use crate::cells::{pick, room};
+use crate::shapes::{shape_from, size_of};
+use crate::{Contents, Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Attrs, Dim, Result, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ConstantOfShape", include_str!("constant_of_shape.rs"), infer) };
+
+fn value(attrs: &Attrs) -> Tensor {
+    attrs.tensor("value").map_or_else(|| Tensor::from_vec(vec![0f32]), |t| (**t).clone())
+}
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let value = value(&c.node.attrs);
+    let shape = shape_from(c, 0);
+    if let (Some(sizes), Some([v])) = (shape.sizes(), value.to_i64().as_deref()) {
+        let count = sizes.iter().try_fold(1usize, |a, s| a.checked_mul(*s)).filter(|n| *n <= Contents::LIMIT);
+        if let Some(n) = count {
+            c.set_contents(0, Contents { sizes, dims: vec![Dim::from(*v); n] });
+        }
+    }
+    c.set_tensor(0, value.dtype(), shape);
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let value = value(&c.node.attrs);
+    if value.len() != 1 {
+        return Err(c.error("constant", format!("the value {value:?} is not one element")).into());
+    }
+    let sizes = c.ints(0)?.into_iter().map(|v| size_of(c, "an entry of the shape", v)).collect::<Result<Vec<_>>>()?;
+    let count = room(c, value.dtype(), &sizes)?;
+    Ok(vec![pick(&value, &sizes, std::iter::repeat_n(0, count))?.into()])
+}

@@ -1,0 +1,26 @@
+//! `EyeLike(x)`: ones on the diagonal `j - i = k` (attribute, default 0), zeros elsewhere, of the shape of the matrix `x`.
+//!
+//! The element type is the attribute `dtype`, or that of `x`. Source: ONNX EyeLike-22.
+
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Attrs, DType, Result, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("EyeLike", include_str!("eye_like.rs"), infer) };
+
+fn dtype(attrs: &Attrs, of_x: DType) -> DType {
+    attrs.int("dtype").and_then(|v| DType::from_onnx_code(v as i32)).unwrap_or(of_x)
+}
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let x = c.ty(0)?;
+    c.set_tensor(0, dtype(&c.node.attrs, x.dtype), x.shape);
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let x = c.tensor(0)?;
+    let k = c.node.attrs.int("k").unwrap_or(0);
+    let &[rows, columns] = x.sizes() else { return Err(c.error("shape-conflict", "the operand is not a matrix").into()) };
+    let values: Vec<i64> = (0..rows * columns).map(|e| ((e % columns) as i64 - (e / columns) as i64 == k) as i64).collect();
+    Ok(vec![Tensor::from_i64(dtype(&c.node.attrs, x.dtype()), x.sizes(), &values)?.into()])
+}

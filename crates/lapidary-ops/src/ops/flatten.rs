@@ -1,0 +1,39 @@
+//! `Flatten(data)`: a matrix whose rows are the dims before `axis` (default 1), multiplied, and whose columns are the rest.
+//!
+//! `axis` may equal the rank. Any element type. Source: ONNX Flatten-25.
+
+use crate::shapes::{Report, move_contents};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Attrs, Dim, Result, Shape};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Flatten", include_str!("flatten.rs"), infer) };
+
+fn axis(c: &impl Report, attrs: &Attrs, rank: usize) -> Result<usize> {
+    let axis = attrs.int("axis").unwrap_or(1);
+    let at = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
+    match usize::try_from(at) {
+        Ok(a) if a <= rank => Ok(a),
+        _ => Err(c.report("axis-range", format!("axis {axis} is not within 0..={rank}")).into()),
+    }
+}
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let data = c.ty(0)?;
+    let shape = match data.shape.dims() {
+        Some(dims) => {
+            let at = axis(c, &c.node.attrs, dims.len())?;
+            let product = |d: &[Dim]| d.iter().fold(Dim::from(1), |a, d| &a * d);
+            Shape::of([product(&dims[..at]), product(&dims[at..])])
+        }
+        None => c.fresh_shape(2),
+    };
+    c.set_tensor(0, data.dtype, shape);
+    move_contents(c, &[0], eval);
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let data = c.tensor(0)?;
+    let (rows, columns) = data.sizes().split_at(axis(c, &c.node.attrs, data.rank())?);
+    Ok(vec![data.reshaped(&[rows.iter().product(), columns.iter().product()])?.into()])
+}

@@ -1,0 +1,107 @@
+//! `Pad(data, pads, value, axes)`: `pads` (i64[2k]: all beginnings, then all ends) elements more at both sides of each of `axes`
+//! (default: all); negative pads cut off. `mode` says what they are: `constant` (`value`, default zero), `reflect` (mirrored without
+//! the edge), `edge` (repeated), `wrap` (periodic).
+//!
+//! Any element type. Source: ONNX Pad-25.
+
+use crate::cells::{Cells, CellsMut, room, strides, visit};
+use crate::shapes::{axes_in, move_contents};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Result, Shape};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Pad", include_str!("pad.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let data = c.ty(0)?;
+    let axes = if c.has(3) { c.ints(3) } else { data.shape.rank().map(|r| (0..r as i64).collect()) };
+    let shape = match (data.shape.dims(), c.contents(1), axes) {
+        (Some(dims), Some(pads), Some(axes)) => {
+            let axes = axes_in(c, &axes, dims.len())?;
+            if pads.dims.len() != 2 * axes.len() {
+                return Err(c.error("shape-conflict", format!("{} pads for {} axes", pads.dims.len(), axes.len())).into());
+            }
+            let mut out = dims.to_vec();
+            for (i, a) in axes.iter().enumerate() {
+                out[*a] = &(&out[*a] + &pads.dims[i]) + &pads.dims[i + axes.len()];
+                if out[*a].as_const().is_some_and(|v| v < 0) {
+                    return Err(c.error("negative-size", format!("pads cut more off axis {a} than it has")).into());
+                }
+            }
+            Shape::Ranked(out.into())
+        }
+        (Some(dims), ..) => c.fresh_shape(dims.len()),
+        (None, ..) => Shape::Unranked,
+    };
+    c.set_tensor(0, data.dtype, shape);
+    move_contents(c, &[0, 2], eval);
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (data, pads, value) = (c.tensor(0)?, c.ints(1)?, c.optional(2)?);
+    let rank = data.rank();
+    let axes = if c.has(3) { axes_in(c, &c.ints(3)?, rank)? } else { (0..rank).collect() };
+    if pads.len() != 2 * axes.len() {
+        return Err(c.error("shape-conflict", format!("{} pads for {} axes", pads.len(), axes.len())).into());
+    }
+    if let Some(v) = value
+        && (v.is_empty() || v.dtype() != data.dtype())
+    {
+        return Err(c.error("type-error", format!("the value {v:?} is not one {}", data.dtype())).into());
+    }
+    let mut around = vec![(0i64, 0i64); rank];
+    axes.iter().enumerate().for_each(|(i, a)| around[*a] = (pads[i], pads[i + axes.len()]));
+    let mut sizes = vec![];
+    for (size, (before, after)) in data.sizes().iter().zip(&around) {
+        let padded = (*size as i64).saturating_add(*before).saturating_add(*after);
+        sizes.push(usize::try_from(padded).map_err(|_| c.error("negative-size", format!("pads {pads:?} cut off more than there is")))?);
+    }
+    let count = room(c, data.dtype(), &sizes)?;
+    let mode = c.node.attrs.str("mode").unwrap_or("constant");
+    let mut sources = vec![];
+    for (axis, (before, after)) in around.iter().enumerate() {
+        sources.push(axis_sources(c, mode, data.sizes()[axis] as i64, *before, *after)?);
+    }
+    let walk = strides(data.sizes());
+    let (cells, fill) = (Cells::of(data), value.map(Cells::of));
+    let mut out = CellsMut::empty(data.dtype(), count);
+    visit(&sizes, |at| match at.iter().enumerate().try_fold(0, |p, (a, i)| Some(p + sources[a][*i]? * walk[a])) {
+        Some(place) => out.push(&cells, place),
+        None => match &fill {
+            Some(f) => out.push(f, 0),
+            None => out.push_zero(),
+        },
+    });
+    Ok(vec![out.finish(&sizes)?.into()])
+}
+
+/// Where each element along an axis of the result comes from; `None` for the constant.
+fn axis_sources(c: &EvalCtx<'_>, mode: &str, size: i64, before: i64, after: i64) -> Result<Vec<Option<usize>>> {
+    // What negative pads leave of the axis: mirrors and periods are those of this part.
+    let (low, high) = ((-before).max(0), size - (-after).max(0));
+    let n = high - low;
+    let total = size + before + after;
+    if n <= 0 && total > 0 && mode != "constant" {
+        return Err(c.error("pad", format!("mode '{mode}' has nothing to repeat along an empty axis")).into());
+    }
+    let source = |i: i64| -> Option<i64> {
+        let j = i - before - low;
+        Some(
+            low + match mode {
+                _ if (0..n).contains(&j) => j,
+                "reflect" => {
+                    let period = (2 * (n - 1)).max(1);
+                    let k = j.rem_euclid(period);
+                    if k < n { k } else { period - k }
+                }
+                "edge" => j.clamp(0, n - 1),
+                "wrap" => j.rem_euclid(n),
+                _ => return None,
+            },
+        )
+    };
+    if !["constant", "reflect", "edge", "wrap"].contains(&mode) {
+        return Err(c.error("pad", format!("mode '{mode}' is not known")).help("it is one of constant, reflect, edge, wrap").into());
+    }
+    Ok((0..total).map(|i| source(i).and_then(|s| usize::try_from(s).ok())).collect())
+}

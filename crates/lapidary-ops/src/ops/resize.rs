@@ -1,0 +1,304 @@
+//! `Resize(x, roi, scales, sizes)`: resamples `axes` (default: all) to `sizes` (i64) or by `scales` (f32): `⌊size · scale⌋` elements.
+//!
+//! Each element x of a resized axis is read at a coordinate that `coordinate_transformation_mode` gives, and there `mode` interpolates:
+//! `nearest` (rounded by `nearest_mode`), `linear`, `cubic` (Keys, with `cubic_coeff_a`), with `antialias` over a window widened by the
+//! scale. Beyond the edges the edge repeats, or with `exclude_outside` counts nothing; `tf_crop_and_resize` fills with
+//! `extrapolation_value`. Real numbers; nearest of any type. Source: ONNX Resize-19.
+
+use crate::cells::{Cells, CellsMut, around, room, strides, visit};
+use crate::shapes::{axes_in, size_of};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Dim, Result, Shape, Symbols, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Resize", include_str!("resize.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let x = c.ty(0)?;
+    let Some(dims) = x.shape.dims() else {
+        c.set_tensor(0, x.dtype, Shape::Unranked);
+        return Ok(());
+    };
+    let all: Vec<i64> = (0..dims.len() as i64).collect();
+    let axes = axes_in(c, c.node.attrs.ints("axes").unwrap_or(&all), dims.len())?;
+    let scales = c.constant(2).filter(|s| !s.is_empty()).and_then(|s| s.to_f64());
+    let mut out = dims.to_vec();
+    if let Some(scales) = scales {
+        if scales.len() != axes.len() {
+            return Err(c.error("shape-conflict", format!("{} scales for {} axes", scales.len(), axes.len())).into());
+        }
+        axes.iter().zip(scales).for_each(|(a, s)| out[*a] = scaled(c.symbols, &dims[*a], s));
+    } else if let Some(sizes) = c.contents(3).filter(|s| !s.dims.is_empty()) {
+        if sizes.dims.len() != axes.len() {
+            return Err(c.error("shape-conflict", format!("{} sizes for {} axes", sizes.dims.len(), axes.len())).into());
+        }
+        let policy = c.node.attrs.str("keep_aspect_ratio_policy").unwrap_or("stretch");
+        let known = |d: &Dim| d.as_const().and_then(|v| usize::try_from(v).ok());
+        let kept = axes.iter().zip(&sizes.dims).map(|(a, s)| Some((known(&dims[*a])?, known(s)?))).collect::<Option<Vec<_>>>();
+        let sizes: Vec<Dim> = match (policy, kept) {
+            ("stretch", _) => sizes.dims,
+            (policy, Some(pairs)) => keep_ratio(policy, &pairs).into_iter().map(Dim::from).collect(),
+            _ => axes.iter().map(|_| c.symbols.fresh()).collect(),
+        };
+        axes.iter().zip(sizes).for_each(|(a, s)| out[*a] = s);
+    } else {
+        axes.iter().for_each(|a| out[*a] = c.symbols.fresh());
+    }
+    c.set_tensor(0, x.dtype, Shape::Ranked(out.into()));
+    Ok(())
+}
+
+/// `⌊d · scale⌋`, as a polynomial when the scale is a fraction with a small denominator.
+pub fn scaled(symbols: &mut Symbols, d: &Dim, scale: f64) -> Dim {
+    if let Some(v) = d.as_const() {
+        return Dim::from((v as f64 * scale).floor() as i64);
+    }
+    let fraction = (1..=64i64).find(|q| (scale * *q as f64).fract() == 0.0 && (scale * *q as f64).abs() < 1e9);
+    match fraction {
+        Some(q) => (d * &Dim::from((scale * q as f64) as i64)).floor_div(&Dim::from(q)),
+        None => symbols.fresh(),
+    }
+}
+
+/// Sizes with one common scale, from `(size, wanted)` pairs: the smallest of the wanted ones, or the largest.
+fn keep_ratio(policy: &str, pairs: &[(usize, usize)]) -> Vec<usize> {
+    let ratios = pairs.iter().map(|(have, want)| *want as f64 / *have as f64);
+    let scale = if policy == "not_larger" { ratios.fold(f64::INFINITY, f64::min) } else { ratios.fold(0.0, f64::max) };
+    pairs.iter().map(|(have, _)| (*have as f64 * scale + 0.5).floor() as usize).collect()
+}
+
+/// `⌊size · scale⌋` for each resized axis.
+pub fn scaled_sizes(c: &EvalCtx<'_>, sizes: &[usize], axes: &[usize], scales: &[f64]) -> Result<Vec<usize>> {
+    let mut out = sizes.to_vec();
+    for (a, s) in axes.iter().zip(scales) {
+        let v = (sizes[*a] as f64 * s).floor();
+        if !s.is_finite() || *s <= 0.0 || v > 1e15 {
+            return Err(c.error("resize", format!("a scale is {s}")).into());
+        }
+        out[*a] = v as usize;
+    }
+    Ok(out)
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let x = c.tensor(0)?;
+    let all: Vec<i64> = (0..x.rank() as i64).collect();
+    let axes = axes_in(c, c.node.attrs.ints("axes").unwrap_or(&all), x.rank())?;
+    let numbers = |slot| -> Result<Vec<f64>> { Ok(c.optional(slot)?.and_then(|t| t.to_f64()).unwrap_or_default()) };
+    let (roi, mut scales, wanted) = (numbers(1)?, numbers(2)?, if c.has(3) { c.ints(3)? } else { vec![] });
+    let given = if scales.is_empty() { wanted.len() } else { scales.len() };
+    if given != axes.len() {
+        return Err(c.error("shape-conflict", format!("{given} scales or sizes for {} axes", axes.len())).into());
+    }
+    let sizes = if scales.is_empty() {
+        let mut wanted = wanted.into_iter().map(|v| size_of(c, "a size", v)).collect::<Result<Vec<_>>>()?;
+        let policy = c.node.attrs.str("keep_aspect_ratio_policy").unwrap_or("stretch");
+        scales = axes.iter().zip(&wanted).map(|(a, w)| *w as f64 / x.sizes()[*a].max(1) as f64).collect();
+        if policy != "stretch" {
+            let pairs: Vec<(usize, usize)> = axes.iter().zip(&wanted).map(|(a, w)| (x.sizes()[*a].max(1), *w)).collect();
+            wanted = keep_ratio(policy, &pairs);
+            let pick = if policy == "not_larger" { f64::min } else { f64::max };
+            let common = scales.iter().copied().reduce(pick).unwrap_or(1.0);
+            scales.fill(common);
+        }
+        let mut out = x.sizes().to_vec();
+        axes.iter().zip(wanted).for_each(|(a, w)| out[*a] = w);
+        out
+    } else {
+        scaled_sizes(c, x.sizes(), &axes, &scales)?
+    };
+    let how = Settings::of(c)?;
+    Ok(vec![resample(c, x, &axes, &sizes, &scales, &roi, &how)?.into()])
+}
+
+/// The attributes of the operator.
+pub struct Settings {
+    mode: Mode,
+    coordinates: String,
+    nearest: String,
+    cubic_a: f64,
+    exclude_outside: bool,
+    extrapolation: f64,
+    antialias: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Nearest,
+    Linear,
+    Cubic,
+}
+
+impl Settings {
+    fn of(c: &EvalCtx<'_>) -> Result<Settings> {
+        let attrs = &c.node.attrs;
+        let mode = match attrs.str("mode").unwrap_or("nearest") {
+            "nearest" => Mode::Nearest,
+            "linear" => Mode::Linear,
+            "cubic" => Mode::Cubic,
+            other => return Err(c.error("resize", format!("mode '{other}' is not known")).help("it is one of nearest, linear, cubic").into()),
+        };
+        Ok(Settings {
+            mode,
+            coordinates: attrs.str("coordinate_transformation_mode").unwrap_or("half_pixel").into(),
+            nearest: attrs.str("nearest_mode").unwrap_or("round_prefer_floor").into(),
+            cubic_a: attrs.float("cubic_coeff_a").unwrap_or(-0.75) as f64,
+            exclude_outside: attrs.int("exclude_outside").unwrap_or(0) != 0,
+            extrapolation: attrs.float("extrapolation_value").unwrap_or(0.0) as f64,
+            antialias: attrs.int("antialias").unwrap_or(0) != 0,
+        })
+    }
+    /// What Upsample means in these words.
+    pub fn upsample(c: &EvalCtx<'_>) -> Result<Settings> {
+        Ok(Settings { coordinates: "asymmetric".into(), nearest: "floor".into(), ..Settings::of(c)? })
+    }
+    /// The coordinate in the operand of element `i` of the result.
+    fn source(&self, i: usize, size: usize, out: usize, scale: f64, roi: (f64, f64)) -> Option<f64> {
+        let (i, size, resized) = (i as f64, size as f64, out as f64);
+        Some(match self.coordinates.as_str() {
+            "half_pixel" => (i + 0.5) / scale - 0.5,
+            "half_pixel_symmetric" => {
+                let adjustment = resized / (scale * size);
+                size / 2.0 * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
+            }
+            "pytorch_half_pixel" => {
+                if out > 1 {
+                    (i + 0.5) / scale - 0.5
+                } else {
+                    0.0
+                }
+            }
+            "align_corners" => {
+                if out > 1 {
+                    i * (size - 1.0) / (resized - 1.0)
+                } else {
+                    0.0
+                }
+            }
+            "asymmetric" => i / scale,
+            // Only in opset 10 and 11.
+            "tf_half_pixel_for_nn" => (i + 0.5) / scale,
+            "tf_crop_and_resize" if out > 1 => roi.0 * (size - 1.0) + i * (roi.1 - roi.0) * (size - 1.0) / (resized - 1.0),
+            "tf_crop_and_resize" => 0.5 * (roi.0 + roi.1) * (size - 1.0),
+            _ => return None,
+        })
+    }
+    fn round(&self, x: f64) -> f64 {
+        match self.nearest.as_str() {
+            "floor" => x.floor(),
+            "ceil" => x.ceil(),
+            "round_prefer_ceil" => (x + 0.5).floor(),
+            _ => (x - 0.5).ceil(),
+        }
+    }
+    /// The weight of an element at distance `d`.
+    fn kernel(&self, d: f64) -> f64 {
+        let (d, a) = (d.abs(), self.cubic_a);
+        match self.mode {
+            Mode::Linear => (1.0 - d).max(0.0),
+            _ if d <= 1.0 => ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0,
+            _ if d < 2.0 => ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a,
+            _ => 0.0,
+        }
+    }
+    /// Which elements make up element `i`, and with what weights; `None` where the result is extrapolated.
+    fn taps(&self, i: usize, size: usize, out: usize, scale: f64, roi: (f64, f64)) -> Option<Vec<(usize, f64)>> {
+        let x = self.source(i, size, out, scale, roi)?;
+        let last = size as f64 - 1.0;
+        if self.coordinates == "tf_crop_and_resize" && !(0.0..=last).contains(&x) {
+            return None;
+        }
+        let inside = |p: f64| p.clamp(0.0, last) as usize;
+        if self.mode == Mode::Nearest {
+            return Some(vec![(inside(self.round(x)), 1.0)]);
+        }
+        let squeeze = if self.antialias { scale.min(1.0) } else { 1.0 };
+        let reach = if self.mode == Mode::Linear { 1.0 } else { 2.0 } / squeeze;
+        let mut taps = vec![];
+        let (mut p, end) = ((x - reach).floor(), x + reach);
+        while p <= end {
+            let outside = !(0.0..=last).contains(&p);
+            let w = self.kernel((p - x) * squeeze);
+            if w != 0.0 && !(outside && self.exclude_outside) {
+                taps.push((inside(p), w));
+            }
+            p += 1.0;
+        }
+        let sum: f64 = taps.iter().map(|t| t.1).sum();
+        if self.antialias || self.exclude_outside {
+            taps.iter_mut().for_each(|t| t.1 /= sum);
+        }
+        Some(taps)
+    }
+}
+
+/// `x` resampled along `axes` to `sizes`, one axis after the other.
+pub fn resample(c: &EvalCtx<'_>, x: &Tensor, axes: &[usize], sizes: &[usize], scales: &[f64], roi: &[f64], how: &Settings) -> Result<Tensor> {
+    room(c, x.dtype(), sizes)?;
+    if x.is_empty() || sizes.contains(&0) {
+        return Tensor::zeros(x.dtype(), sizes);
+    }
+    let mut plans = vec![];
+    for (k, axis) in axes.iter().enumerate() {
+        let roi = (roi.get(k).copied().unwrap_or(0.0), roi.get(k + axes.len()).copied().unwrap_or(1.0));
+        let (size, out) = (x.sizes()[*axis], sizes[*axis]);
+        if how.source(0, size, out, scales[k], roi).is_none() {
+            let message = format!("coordinate transformation mode '{}' is not known", how.coordinates);
+            return Err(c.error("resize", message).into());
+        }
+        // An axis that keeps its size and scale is read as it is.
+        let idle = size == out && scales[k] == 1.0 && how.coordinates != "tf_crop_and_resize" && how.coordinates != "tf_half_pixel_for_nn";
+        plans.push((!idle).then(|| (0..out).map(|i| how.taps(i, size, out, scales[k], roi)).collect::<Vec<_>>()));
+    }
+    if how.mode == Mode::Nearest && how.coordinates != "tf_crop_and_resize" {
+        return nearest(x, axes, sizes, &plans);
+    }
+    let values = x.to_f64().ok_or_else(|| c.error("type-error", format!("elements of type {} cannot be interpolated", x.dtype())))?;
+    let (mut values, mut have) = (values, x.sizes().to_vec());
+    for (axis, plan) in axes.iter().zip(&plans) {
+        let Some(plan) = plan else { continue };
+        let (blocks, size, run) = around(&have, *axis);
+        let mut out = Vec::with_capacity(blocks * plan.len() * run);
+        for b in 0..blocks {
+            for taps in plan {
+                let start = out.len();
+                out.resize(start + run, 0.0);
+                for (p, w) in taps.iter().flatten() {
+                    let from = &values[(b * size + p) * run..][..run];
+                    out[start..].iter_mut().zip(from).for_each(|(o, v)| *o += w * v);
+                }
+            }
+        }
+        values = out;
+        have[*axis] = plan.len();
+    }
+    let mut at = 0;
+    visit(sizes, |index| {
+        let outside = axes.iter().zip(&plans).any(|(a, p)| p.as_ref().is_some_and(|p| p[index[*a]].is_none()));
+        if outside {
+            values[at] = how.extrapolation;
+        }
+        at += 1;
+    });
+    if !x.dtype().is_float() {
+        values.iter_mut().for_each(|v| *v = v.trunc());
+    }
+    Tensor::from_f64(x.dtype(), sizes, &values)
+}
+
+type Plan = Vec<Option<Vec<(usize, f64)>>>;
+
+/// Elements are only moved, so they may be of any type.
+fn nearest(x: &Tensor, axes: &[usize], sizes: &[usize], plans: &[Option<Plan>]) -> Result<Tensor> {
+    let mut steps: Vec<Vec<usize>> = vec![vec![]; sizes.len()];
+    let walk = strides(x.sizes());
+    for axis in 0..sizes.len() {
+        let plan = axes.iter().position(|a| *a == axis).and_then(|k| plans[k].as_ref());
+        steps[axis] = match plan {
+            Some(p) => p.iter().map(|t| t.iter().flatten().map(|(i, _)| i * walk[axis]).sum()).collect(),
+            None => (0..sizes[axis]).map(|i| i * walk[axis]).collect(),
+        };
+    }
+    let (cells, mut out) = (Cells::of(x), CellsMut::empty(x.dtype(), sizes.iter().product()));
+    visit(sizes, |index| out.push(&cells, index.iter().enumerate().map(|(a, i)| steps[a][*i]).sum()));
+    out.finish(sizes)
+}

@@ -1,0 +1,103 @@
+//! `ScatterElements(data, indices, updates)`: a copy of `data` with `out[i, indices[i, j, k], k] = updates[i, j, k]`, the index standing
+//! at `axis` (default 0, here 1). `reduction` (`none`, `add`, `mul`, `max`, `min`) combines instead of overwriting.
+//!
+//! Indices are i32 or i64. Any element type; reductions on numbers. Source: ONNX ScatterElements-18.
+
+use crate::cells::{Cells, CellsMut};
+use crate::ops::gather_elements::places;
+use crate::shapes::move_contents;
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{DType, Result, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ScatterElements", include_str!("scatter_elements.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let data = c.ty(0)?;
+    c.set(0, data);
+    if reduction(c.node.attrs.str("reduction")).is_none() {
+        move_contents(c, &[0, 2], eval);
+    }
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (data, index, updates) = (c.tensor(0)?, c.tensor(1)?, c.tensor(2)?);
+    if updates.sizes() != index.sizes() || updates.dtype() != data.dtype() {
+        return Err(c.error("shape-conflict", format!("updates {updates:?} do not fit indices {:?}", index.sizes())).into());
+    }
+    let places = places(c, data.sizes(), index.sizes(), &c.ints(1)?)?;
+    Ok(vec![scatter(c, data, updates, &places, 1)?.into()])
+}
+
+/// The combining function, or `None` for overwriting.
+pub fn reduction(name: Option<&str>) -> Option<&str> {
+    name.filter(|n| *n != "none")
+}
+
+/// A copy of `data` in which runs of `run` elements from `places` on are overwritten by, or combined with, those of `updates`.
+pub fn scatter(c: &EvalCtx<'_>, data: &Tensor, updates: &Tensor, places: &[usize], run: usize) -> Result<Tensor> {
+    let Some(how) = reduction(c.node.attrs.str("reduction")) else {
+        let mut out = CellsMut::copy(data);
+        let cells = Cells::of(updates);
+        places.iter().enumerate().for_each(|(u, p)| out.put_run(*p, &cells, u * run, run));
+        return out.finish(data.sizes());
+    };
+    let combined = |what: &str| c.error("reduction", format!("reduction '{what}' is not known")).help("it is one of none, add, mul, max, min");
+    let pairs = places.iter().enumerate().flat_map(|(u, p)| (0..run).map(move |r| (u * run + r, p + r)));
+    if data.dtype() == DType::U64 || data.dtype().is_int() || data.dtype() == DType::Bool {
+        let wrong = || c.error("type-error", "operands are not of one integer type");
+        let mut out = data.to_i64().ok_or_else(wrong)?;
+        let values = updates.to_i64().ok_or_else(wrong)?;
+        let unsigned = data.dtype() == DType::U64;
+        for (u, p) in pairs {
+            let (a, b) = (out[p], values[u]);
+            let less = if unsigned { (a as u64) < b as u64 } else { a < b };
+            out[p] = match how {
+                "add" => a.wrapping_add(b),
+                "mul" => a.wrapping_mul(b),
+                "max" => {
+                    if less {
+                        b
+                    } else {
+                        a
+                    }
+                }
+                "min" => {
+                    if less {
+                        a
+                    } else {
+                        b
+                    }
+                }
+                other => return Err(combined(other).into()),
+            };
+        }
+        return Tensor::from_i64(data.dtype(), data.sizes(), &out);
+    }
+    let wrong = || c.error("type-error", format!("elements of type {} cannot be combined", data.dtype()));
+    let mut out = data.to_f64().ok_or_else(wrong)?;
+    let values = updates.to_f64().ok_or_else(wrong)?;
+    for (u, p) in pairs {
+        let (a, b) = (out[p], values[u]);
+        out[p] = match how {
+            "add" => a + b,
+            "mul" => a * b,
+            "max" => {
+                if a.is_nan() || a > b {
+                    a
+                } else {
+                    b
+                }
+            }
+            "min" => {
+                if a.is_nan() || a < b {
+                    a
+                } else {
+                    b
+                }
+            }
+            other => return Err(combined(other).into()),
+        };
+    }
+    Tensor::from_f64(data.dtype(), data.sizes(), &out)
+}

@@ -1,0 +1,36 @@
+//! `Shape(data)`: the dims of the operand as i64[rank], from `start` (default 0) up to `end` (default: the rank; both clamped, negative
+//! ones from the end).
+//!
+//! Source: ONNX Shape-25.
+
+use crate::{Contents, Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Attrs, DType, Result, Shape, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Shape", include_str!("shape.rs"), infer) };
+
+fn range(attrs: &Attrs, rank: usize) -> std::ops::Range<usize> {
+    let at = |v: i64| if v < 0 { v.saturating_add(rank as i64).max(0) } else { v.min(rank as i64) } as usize;
+    let (start, end) = (at(attrs.int("start").unwrap_or(0)), attrs.int("end").map_or(rank, at));
+    start..end.max(start)
+}
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let data = c.ty(0)?;
+    match data.shape.dims() {
+        Some(dims) => {
+            let dims = dims[range(&c.node.attrs, dims.len())].to_vec();
+            c.set_tensor(0, DType::I64, Shape::of([dims.len()]));
+            c.set_contents(0, Contents::vector(dims));
+        }
+        None => {
+            let shape = c.fresh_shape(1);
+            c.set_tensor(0, DType::I64, shape);
+        }
+    }
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let sizes = c.tensor(0)?.sizes();
+    Ok(vec![Tensor::from_vec(sizes[range(&c.node.attrs, sizes.len())].iter().map(|s| *s as i64).collect()).into()])
+}

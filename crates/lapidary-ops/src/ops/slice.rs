@@ -1,0 +1,135 @@
+//! `Slice(data, starts, ends, axes, steps)`: along each of `axes` (default: the first ones) the elements from `start` up to `end`
+//! (exclusive) in steps of `step` (default 1), which may be negative. Starts and ends below zero count from the end; both are clamped.
+//!
+//! Index operands are i32 or i64 vectors. Any element type. Source: ONNX Slice-13.
+
+use crate::cells::{room, strided, strides};
+use crate::shapes::{Report, axes_in, move_contents};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Dim, Result, Shape};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Slice", include_str!("slice.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let data = c.ty(0)?;
+    let Some(dims) = data.shape.dims() else {
+        c.set_tensor(0, data.dtype, Shape::Unranked);
+        return Ok(());
+    };
+    let (starts, ends) = (c.contents(1), c.contents(2));
+    let count = starts.as_ref().or(ends.as_ref()).map(|s| s.dims.len()).or_else(|| usize::try_from(c.dims(1)?.first()?.as_const()?).ok());
+    let axes = match (c.has(3), count) {
+        (true, _) => c.ints(3),
+        (false, n) => n.map(|n| (0..n as i64).collect()),
+    };
+    let Some(axes) = axes else {
+        let shape = c.fresh_shape(dims.len());
+        c.set_tensor(0, data.dtype, shape);
+        return Ok(());
+    };
+    let axes = axes_in(c, &axes, dims.len())?;
+    let steps = if c.has(4) { c.ints(4) } else { Some(vec![1; axes.len()]) };
+    let mut out = dims.to_vec();
+    for (i, axis) in axes.iter().enumerate() {
+        let start = starts.as_ref().map(|s| s.dims.get(i));
+        let end = ends.as_ref().map(|s| s.dims.get(i));
+        let step = steps.as_ref().map(|s| s.get(i).copied());
+        if [start.map(|s| s.is_none()), end.map(|s| s.is_none()), step.map(|s| s.is_none())].contains(&Some(true)) {
+            return Err(c.error("slice", format!("starts, ends, axes and steps differ in length: {} axes", axes.len())).into());
+        }
+        let known = match (start.flatten(), end.flatten(), step.flatten()) {
+            (_, _, Some(0)) => return Err(c.error("slice", "a step is 0").into()),
+            (Some(s), Some(e), Some(k)) => length(&dims[*axis], s, e, k),
+            _ => None,
+        };
+        out[*axis] = known.unwrap_or_else(|| c.symbols.fresh());
+    }
+    c.set_tensor(0, data.dtype, Shape::Ranked(out.into()));
+    move_contents(c, &[0], eval);
+    Ok(())
+}
+
+/// How many elements a slice of an axis of size `d` has; `None` when the sign of a bound is not known.
+fn length(d: &Dim, start: &Dim, end: &Dim, step: i64) -> Option<Dim> {
+    let zero = Dim::from(0);
+    if let (Some(d), Some(s), Some(e)) = (d.as_const(), start.as_const(), end.as_const()) {
+        return Some(Dim::from(bounds(d, s, e, step).1));
+    }
+    let from_end = |v: &Dim| (-v).known_non_negative() && v.as_const() != Some(0);
+    if step == 1 {
+        // The last k, and all but the last k, without the detour over clamped bounds.
+        let to_end = end.as_const().is_some_and(|e| e >= i32::MAX as i64) || end == d;
+        if from_end(start) && to_end {
+            return Some(d.minimum(&-start));
+        }
+        if start.as_const() == Some(0) && to_end {
+            return Some(d.clone());
+        }
+    }
+    let clamp = |v: &Dim, low: i64, high: &Dim| -> Option<Dim> {
+        let v = if v.known_non_negative() {
+            v.clone()
+        } else if from_end(v) {
+            if v.as_const().is_some_and(|v| v <= i32::MIN as i64) {
+                return Some(Dim::from(low));
+            }
+            d + v
+        } else {
+            return None;
+        };
+        if v.as_const().is_some_and(|v| v >= i32::MAX as i64) {
+            return Some(high.clone());
+        }
+        Some(v.minimum(high).maximum(&Dim::from(low)))
+    };
+    if step > 0 {
+        let (s, e) = (clamp(start, 0, d)?, clamp(end, 0, d)?);
+        return Some((&e - &s).maximum(&zero).ceil_div(&Dim::from(step)));
+    }
+    let last = d - &Dim::from(1);
+    let (s, e) = (clamp(start, -1, &last)?, clamp(end, -1, &last)?);
+    Some((&s - &e).maximum(&zero).ceil_div(&Dim::from(step.checked_neg()?)))
+}
+
+/// First index and number of elements.
+fn bounds(d: i64, start: i64, end: i64, step: i64) -> (i64, i64) {
+    let wrap = |v: i64| if v < 0 { v.saturating_add(d) } else { v };
+    if step > 0 {
+        let (s, e) = (wrap(start).clamp(0, d), wrap(end).clamp(0, d));
+        (s, (e - s).max(0).unsigned_abs().div_ceil(step.unsigned_abs()) as i64)
+    } else {
+        let (s, e) = (wrap(start).min(d - 1).max(-1), wrap(end).min(d - 1).max(-1));
+        (s.max(0), (s - e).max(0).unsigned_abs().div_ceil(step.unsigned_abs()) as i64)
+    }
+}
+
+fn checked(c: &impl Report, starts: &[i64], ends: &[i64], axes: &[usize], steps: &[i64]) -> Result<()> {
+    if starts.len() != ends.len() || starts.len() != axes.len() || starts.len() != steps.len() {
+        let message = format!("{} starts, {} ends, {} axes and {} steps", starts.len(), ends.len(), axes.len(), steps.len());
+        return Err(c.report("slice", message).into());
+    }
+    if steps.contains(&0) {
+        return Err(c.report("slice", "a step is 0".into()).into());
+    }
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (data, starts, ends) = (c.tensor(0)?, c.ints(1)?, c.ints(2)?);
+    let axes = if c.has(3) { c.ints(3)? } else { (0..starts.len() as i64).collect() };
+    let axes = axes_in(c, &axes, data.rank())?;
+    let steps = if c.has(4) { c.ints(4)? } else { vec![1; axes.len()] };
+    checked(c, &starts, &ends, &axes, &steps)?;
+    let mut sizes = data.sizes().to_vec();
+    let mut walk: Vec<isize> = strides(data.sizes()).into_iter().map(|s| s as isize).collect();
+    let mut offset = 0;
+    for (i, axis) in axes.iter().enumerate() {
+        let (first, count) = bounds(data.sizes()[*axis] as i64, starts[i], ends[i], steps[i]);
+        offset += first as isize * walk[*axis];
+        // With one element or none the step does not matter, and may be too large to multiply.
+        walk[*axis] = if count > 1 { walk[*axis] * steps[i] as isize } else { 0 };
+        sizes[*axis] = count as usize;
+    }
+    room(c, data.dtype(), &sizes)?;
+    Ok(vec![strided(data, &sizes, &walk, offset)?.into()])
+}

@@ -1,0 +1,40 @@
+//! `Tile(x, repeats)`: `x` repeated `repeats[i]` (i64) times along axis `i`, one copy after the other.
+//!
+//! Any element type. Source: ONNX Tile-13.
+
+use crate::cells::{pick, room, strides, visit};
+use crate::shapes::{move_contents, size_of};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Result, Shape};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Tile", include_str!("tile.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let data = c.ty(0)?;
+    let shape = match (data.shape.dims(), c.contents(1)) {
+        (Some(dims), Some(repeats)) => {
+            if repeats.dims.len() != dims.len() {
+                return Err(c.error("shape-conflict", format!("{} repeats for rank {}", repeats.dims.len(), dims.len())).into());
+            }
+            Shape::Ranked(dims.iter().zip(&repeats.dims).map(|(d, r)| d * r).collect())
+        }
+        (Some(dims), None) => c.fresh_shape(dims.len()),
+        (None, _) => Shape::Unranked,
+    };
+    c.set_tensor(0, data.dtype, shape);
+    move_contents(c, &[0], eval);
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (data, repeats) = (c.tensor(0)?, c.ints(1)?);
+    if repeats.len() != data.rank() {
+        return Err(c.error("shape-conflict", format!("{} repeats for rank {}", repeats.len(), data.rank())).into());
+    }
+    let repeats = repeats.into_iter().map(|v| size_of(c, "a repeat", v)).collect::<Result<Vec<_>>>()?;
+    let sizes: Vec<usize> = data.sizes().iter().zip(&repeats).map(|(s, r)| s.saturating_mul(*r)).collect();
+    let mut places = Vec::with_capacity(room(c, data.dtype(), &sizes)?);
+    let walk = strides(data.sizes());
+    visit(&sizes, |at| places.push((0..at.len()).map(|a| at[a] % data.sizes()[a] * walk[a]).sum()));
+    Ok(vec![pick(data, &sizes, places)?.into()])
+}

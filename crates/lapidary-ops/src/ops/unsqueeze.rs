@@ -1,0 +1,38 @@
+//! `Unsqueeze(data, axes)`: inserts axes of size 1, so that they stand at `axes` (i64[k]) of the result.
+//!
+//! Any element type. Source: ONNX Unsqueeze-25.
+
+use crate::shapes::{MAX_RANK, axes_in, move_contents};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Dim, Result, Shape};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Unsqueeze", include_str!("unsqueeze.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let data = c.ty(0)?;
+    let shape = match (data.shape.dims(), c.ints(1)) {
+        (Some(dims), Some(axes)) => Shape::Ranked(inserted(axes_in(c, &axes, dims.len() + axes.len())?, dims, Dim::from(1)).into()),
+        (Some(dims), None) => match c.dims(1) {
+            Some([k]) => match k.as_const().filter(|k| (0..MAX_RANK as i64).contains(k)) {
+                Some(k) => c.fresh_shape(dims.len() + k as usize),
+                None => Shape::Unranked,
+            },
+            _ => Shape::Unranked,
+        },
+        _ => Shape::Unranked,
+    };
+    c.set_tensor(0, data.dtype, shape);
+    move_contents(c, &[0], eval);
+    Ok(())
+}
+
+fn inserted<T: Clone>(axes: Vec<usize>, sizes: &[T], one: T) -> Vec<T> {
+    let mut left = sizes.iter().cloned();
+    (0..sizes.len() + axes.len()).filter_map(|i| if axes.contains(&i) { Some(one.clone()) } else { left.next() }).collect()
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (data, axes) = (c.tensor(0)?, c.ints(1)?);
+    let axes = axes_in(c, &axes, data.rank() + axes.len())?;
+    Ok(vec![data.reshaped(&inserted(axes, data.sizes(), 1))?.into()])
+}
