@@ -9,6 +9,7 @@
 mod builder;
 mod expr;
 mod index;
+pub mod interp;
 mod plan;
 mod program;
 mod schedule;

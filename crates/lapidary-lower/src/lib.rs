@@ -1,1 +1,70 @@
-//! See Cargo.toml.
+//! From graph to kernels: operators are lowered one by one, fused, laid out, packed, scheduled and given memory. Every stage is a
+//! function over [`Program`]; [`lower`] runs them all and gives the [`Plan`] that code generation starts from.
+#![forbid(unsafe_code)]
+
+mod contract;
+mod fold;
+mod fuse;
+mod graph;
+mod layout;
+mod memory;
+mod rewrite;
+mod schedule;
+
+use lapidary_ir::{Graph, Result};
+use lapidary_kernel::{BufferKind, Plan, Port, Program};
+use lapidary_ops::Facts;
+
+pub use graph::lower_graph;
+
+/// Lowers a graph whose types are inferred.
+pub fn lower(graph: &Graph, facts: &Facts) -> Result<Plan> {
+    let mut p = lower_graph(graph, facts)?;
+    optimize(&mut p)?;
+    Ok(plan(graph, p))
+}
+
+/// Fusion, layouts, packing, folding, schedules.
+pub fn optimize(p: &mut Program) -> Result<()> {
+    fuse::remove_dead(p);
+    fuse::fuse(p);
+    fold::fold_constants(p)?;
+    layout::assign(p);
+    fuse::remove_dead(p);
+    contract::pack(p);
+    fold::fold_constants(p)?;
+    schedule::assign(p);
+    drop_unused_constants(p);
+    Ok(())
+}
+
+/// Constants that no kernel reads any more (folded or packed) take no place in the library.
+fn drop_unused_constants(p: &mut Program) {
+    let mut used = vec![false; p.buffers.len()];
+    for k in &p.kernels {
+        let live = k.live_exprs();
+        for (e, live) in k.exprs.iter().zip(live) {
+            if let (true, lapidary_kernel::ExprKind::Load { buffer, .. }) = (live, &e.kind) {
+                used[buffer.0 as usize] = true;
+            }
+        }
+    }
+    for (b, used) in p.buffers.iter_mut().zip(used) {
+        if !used && b.constant().is_some() {
+            b.kind = BufferKind::Temp;
+        }
+    }
+}
+
+/// Memory and ports.
+fn plan(graph: &Graph, p: Program) -> Plan {
+    let (offsets, arena_bytes) = memory::assign(&p);
+    let port = |v: &lapidary_ir::ValueId, kind: BufferKind| {
+        let value = graph.value(*v);
+        let buffer = p.buffer_ids().find(|b| p.buffer(*b).kind == kind);
+        Port { name: value.name.clone(), dtype: value.ty.dtype(), dims: value.ty.dims().unwrap_or_default().into(), buffer }
+    };
+    let inputs = graph.inputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Input(i as u32))).collect();
+    let outputs = graph.outputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Output(i as u32))).collect();
+    Plan { program: p, offsets, arena_bytes, inputs, outputs, bounds: vec![] }
+}

@@ -1,0 +1,67 @@
+//! Kernels that read nothing but constants run at compile time; their results become constants.
+
+use lapidary_ir::{Diagnostics, Tensor};
+use lapidary_kernel::{BufferId, BufferKind, Program, interp};
+
+/// Results larger than this many bytes stay code, unless they are no larger than what they are made of (packed weights).
+const GROWTH_LIMIT: i64 = 1 << 20;
+
+/// Folds kernels in order until none is left that can be folded.
+pub fn fold_constants(p: &mut Program) -> Result<(), Diagnostics> {
+    let mut i = 0;
+    while i < p.kernels.len() {
+        match foldable(p, i) {
+            Some(to) => {
+                run(p, i, &to)?;
+                p.kernels.remove(i);
+            }
+            None => i += 1,
+        }
+    }
+    Ok(())
+}
+
+/// The temporaries that kernel `i` fills all by itself from constants.
+fn foldable(p: &Program, i: usize) -> Option<Vec<BufferId>> {
+    let k = &p.kernels[i];
+    let reads = k.reads();
+    let writes = k.writes();
+    let constant = |b: &BufferId| p.buffer(*b).constant().is_some();
+    let own = |b: &BufferId| p.buffer(*b).kind == BufferKind::Temp && p.kernels.iter().enumerate().all(|(j, k)| j == i || !k.writes().contains(b));
+    if k.serial || !reads.iter().all(constant) || !writes.iter().all(own) || k.axes.iter().any(|a| !a.extent.is_const()) {
+        return None;
+    }
+    let mut bytes = 0i64;
+    for b in &writes {
+        let b = p.buffer(*b);
+        bytes = bytes.saturating_add(b.elements().as_const()?.saturating_mul(b.dtype.bits() as i64 / 8));
+    }
+    let source: usize = reads.iter().filter_map(|b| p.buffer(*b).constant()).map(|t| t.byte_size()).sum();
+    // Packing pads to whole panels: a little growth is no growth.
+    let allowed = (source as i64).saturating_mul(2).max(GROWTH_LIMIT);
+    (bytes <= allowed).then_some(writes)
+}
+
+fn run(p: &mut Program, i: usize, to: &[BufferId]) -> Result<(), Diagnostics> {
+    // A program of this kernel alone, so that memory holds no more than what it touches.
+    let k = p.kernels[i].clone();
+    let mut small = Program { name: p.name.clone(), ..Program::default() };
+    let touched: Vec<BufferId> = k.reads().into_iter().chain(to.iter().copied()).collect();
+    for b in p.buffer_ids() {
+        let mut copy = p.buffer(b).clone();
+        if !touched.contains(&b) {
+            copy.kind = BufferKind::Temp;
+            copy.dims = [lapidary_ir::Dim::from(0)].into_iter().collect();
+        }
+        small.buffers.push(copy);
+    }
+    let mut memory = interp::Memory::new(&small, &|_| None)?;
+    interp::run_kernel(&small, &k, &mut memory, &|_| None)?;
+    for b in to {
+        let buffer = p.buffer_mut(*b);
+        let sizes: Vec<usize> = buffer.dims.iter().filter_map(|d| d.as_const()).map(|v| v.max(0) as usize).collect();
+        let bytes = std::mem::take(&mut memory.bytes[b.0 as usize]);
+        buffer.kind = BufferKind::Const(Tensor::new(buffer.dtype, &sizes, bytes)?.into());
+    }
+    Ok(())
+}

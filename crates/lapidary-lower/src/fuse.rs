@@ -1,0 +1,496 @@
+//! Fusion on kernels. Each rule says when it is legal (index algebra) and when it pays (bytes saved against work repeated):
+//!
+//! 1. **views** (one load, one store, or no load at all) are inlined into every reader; the reader must not lose its structure by it.
+//! 2. **epilogues**: an elementwise reader of what a kernel stores, over the same points, moves into that kernel's store.
+//! 3. **producers**: an elementwise kernel moves into the loads of a reader that reads each element once (or is cheap to repeat).
+
+use crate::contract;
+use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt, normalize, rebuild, shell, solve};
+use lapidary_ir::Dim;
+use lapidary_kernel::{AxisId, BinaryOp, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, Program, Stmt, UnaryOp};
+use rustc_hash::FxHashMap;
+
+/// Runs the rules until none applies.
+pub fn fuse(p: &mut Program) {
+    for k in &mut p.kernels {
+        *k = normalize(std::mem::replace(k, KernelBuilder::new("", &[]).finish()));
+    }
+    // Each application removes a kernel or a read, so the limit is far beyond what can happen; it guards against a rule gone wrong.
+    let limit = 16 * p.kernels.len() + 64;
+    for rule in [inline_views as fn(&mut Program) -> bool, fuse_epilogues, inline_views, inline_producers, fuse_epilogues, inline_views] {
+        for _ in 0..limit {
+            let changed = rule(p);
+            remove_dead(p);
+            if !changed {
+                break;
+            }
+        }
+    }
+}
+
+/// Drops kernels none of whose results is read.
+pub fn remove_dead(p: &mut Program) {
+    loop {
+        let mut read = vec![false; p.buffers.len()];
+        for k in &p.kernels {
+            k.reads().into_iter().for_each(|b| read[b.0 as usize] = true);
+        }
+        let wanted = |b: &BufferId| read[b.0 as usize] || matches!(p.buffer(*b).kind, BufferKind::Output(_));
+        let keep: Vec<bool> = p.kernels.iter().map(|k| k.writes().iter().any(wanted)).collect();
+        let mut changed = keep.contains(&false);
+        let mut keep = keep.into_iter();
+        p.kernels.retain(|_| keep.next().unwrap_or(true));
+        // Single stores that nobody reads, in kernels that live for another store.
+        for i in 0..p.kernels.len() {
+            let dead = |s: &Stmt| matches!(s, Stmt::Store { buffer, .. } if !read[buffer.0 as usize] && !matches!(p.buffer(*buffer).kind, BufferKind::Output(_)));
+            if p.kernels[i].body.iter().any(dead) {
+                let body = p.kernels[i].body.iter().filter(|s| !dead(s)).cloned().collect();
+                p.kernels[i].body = body;
+                changed = true;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+struct Uses {
+    writers: FxHashMap<BufferId, Vec<usize>>,
+    readers: FxHashMap<BufferId, Vec<usize>>,
+}
+
+fn uses(p: &Program) -> Uses {
+    let mut u = Uses { writers: FxHashMap::default(), readers: FxHashMap::default() };
+    for (i, k) in p.kernels.iter().enumerate() {
+        k.writes().into_iter().for_each(|b| u.writers.entry(b).or_default().push(i));
+        let live = k.live_exprs();
+        let mut seen = vec![];
+        for (e, live) in k.exprs.iter().zip(live) {
+            if let (true, ExprKind::Load { buffer, .. }) = (live, &e.kind)
+                && !seen.contains(buffer)
+            {
+                seen.push(*buffer);
+                u.readers.entry(*buffer).or_default().push(i);
+            }
+        }
+    }
+    u
+}
+
+/// A kernel of one store, nothing local: `b[…] = value`.
+fn single_store(k: &Kernel) -> Option<(BufferId, &[Index], ExprId)> {
+    match k.body.as_slice() {
+        [Stmt::Store { buffer, index, axes, guard, value }] if axes.is_empty() && guard.is_empty() && !k.serial => Some((*buffer, index, *value)),
+        _ => None,
+    }
+}
+
+/// Only stores at the parallel points.
+fn is_map(k: &Kernel) -> bool {
+    !k.serial && k.body.iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty()))
+}
+
+/// How dear an expression is, in additions; and how many loads it has.
+fn cost(k: &Kernel, e: ExprId) -> (usize, usize) {
+    let (mut seen, mut work, mut ops, mut loads) = (vec![false; k.exprs.len()], vec![e], 0, 0);
+    while let Some(e) = work.pop() {
+        if std::mem::replace(&mut seen[e.0 as usize], true) {
+            continue;
+        }
+        let kind = &k.expr(e).kind;
+        match kind {
+            ExprKind::Load { .. } => loads += 1,
+            ExprKind::Unary(UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Not | UnaryOp::BitNot, _) | ExprKind::Select(..) | ExprKind::Cast(_) => ops += 1,
+            ExprKind::Unary(..) | ExprKind::Binary(BinaryOp::Div | BinaryOp::Pow | BinaryOp::Mod | BinaryOp::Rem, ..) => ops += 10,
+            ExprKind::Binary(..) => ops += 1,
+            _ => {}
+        }
+        work.extend(kind.operands());
+    }
+    (ops, loads)
+}
+
+/// A load and nothing else, or a value made of sizes and positions alone.
+fn is_view(k: &Kernel) -> bool {
+    let Some((_, _, value)) = single_store(k) else { return false };
+    match &k.expr(value).kind {
+        ExprKind::Load { index, guard, .. } => {
+            let mut values = vec![];
+            index.iter().for_each(|i| i.values(&mut values));
+            guard.iter().for_each(|(i, _)| i.values(&mut values));
+            values.is_empty()
+        }
+        ExprKind::Const(_) => true,
+        _ => {
+            let (ops, loads) = cost(k, value);
+            loads == 0 && ops <= 8
+        }
+    }
+}
+
+/// Replaces the loads of `b` in `reader` by what `producer` stores there. `None` when the store cannot be inverted for some load.
+fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kernel) -> Option<Kernel> {
+    let (_, store_index, value) = single_store(producer)?;
+    let dims = &p.buffer(b).dims;
+    let axes: Vec<(AxisId, Dim)> = producer.parallel_axes().map(|a| (a, producer.extent(a).clone())).collect();
+    let mut failed = false;
+    let map = AxisMap::same(reader);
+    let new = rebuild(reader, &map, &mut |k, site| {
+        if site.buffer != b {
+            return site.keep(k);
+        }
+        // Dims of size 1 have index 0 on both sides; the solver sees them as covered by no axis.
+        let Some(solved) = solve(&axes, store_index, dims, &site.index, &|a| k.extent(a)) else {
+            failed = true;
+            return site.keep(k);
+        };
+        let mut at = vec![Index::from(0); producer.axes.len()];
+        solved.into_iter().for_each(|(a, i)| at[a.0 as usize] = i);
+        let LoadSite { guard, otherwise, dtype, .. } = site;
+        let mut copier = Copier::new(producer, at, 0);
+        let mut pure = false;
+        let view = matches!(producer.expr(value).kind, ExprKind::Load { .. });
+        let new = copier.expr(k, value, &mut |k, mut inner: LoadSite| {
+            // Where the reader's guard fails, the producer's loads must not be reached either.
+            if view && zero(k, otherwise) && zero(k, inner.otherwise) {
+                pure = true;
+            }
+            inner.guard.extend(guard.iter().cloned());
+            inner.keep(k)
+        });
+        if guard.is_empty() || pure {
+            return new;
+        }
+        let inside = k.within(guard);
+        let outside = otherwise.unwrap_or_else(|| k.constant(dtype, 0.0));
+        k.select(inside, new, outside)
+    });
+    (!failed).then(|| normalize(new))
+}
+
+/// Whether a load's alternative is 0.
+fn zero(k: &KernelBuilder, otherwise: Option<ExprId>) -> bool {
+    otherwise.is_none_or(|o| matches!(k.kernel().expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0 && s.as_f64().is_sign_positive()))
+}
+
+/// Whether the kernel walks every local or reduced axis by plain strides: what the row and contract templates need.
+fn local_strides(k: &Kernel) -> bool {
+    let live = k.live_exprs();
+    k.exprs.iter().zip(live).filter(|(_, l)| *l).all(|(e, _)| match &e.kind {
+        ExprKind::Load { index, .. } => {
+            index.iter().all(|i| (k.parallel as u16..k.axes.len() as u16).all(|a| i.coefficient(AxisId(a)).is_some() || !i.mentions(AxisId(a))))
+        }
+        _ => true,
+    })
+}
+
+fn inline_views(p: &mut Program) -> bool {
+    let u = uses(p);
+    let mut changed = false;
+    for i in 0..p.kernels.len() {
+        let producer = &p.kernels[i];
+        let Some((b, ..)) = single_store(producer) else { continue };
+        if !is_view(producer) || p.buffer(b).kind != BufferKind::Temp || u.writers[&b].len() != 1 {
+            continue;
+        }
+        for r in u.readers.get(&b).cloned().unwrap_or_default() {
+            let reader = &p.kernels[r];
+            if !reads(reader, b) {
+                continue;
+            }
+            let Some(new) = inline(p, &p.kernels[i], b, reader) else { continue };
+            let lost = (contract::recognize(p, reader).is_some() && contract::recognize(p, &new).is_none())
+                || (local_strides(reader) && !local_strides(&new));
+            if !lost {
+                p.kernels[r] = new;
+                changed = true;
+            }
+        }
+    }
+    changed
+}
+
+fn reads(k: &Kernel, b: BufferId) -> bool {
+    let live = k.live_exprs();
+    k.exprs.iter().zip(live).any(|(e, l)| l && matches!(e.kind, ExprKind::Load { buffer, .. } if buffer == b))
+}
+
+fn inline_producers(p: &mut Program) -> bool {
+    let u = uses(p);
+    for i in 0..p.kernels.len() {
+        let producer = &p.kernels[i];
+        let Some((b, _, value)) = single_store(producer) else { continue };
+        let readers = u.readers.get(&b).cloned().unwrap_or_default();
+        if p.buffer(b).kind != BufferKind::Temp || u.writers[&b].len() != 1 || readers.is_empty() {
+            continue;
+        }
+        let (ops, loads) = cost(producer, value);
+        let cheap = ops <= 4 && loads <= 1;
+        if readers.len() > 1 && !cheap {
+            continue;
+        }
+        // What the producer reads must not be overwritten by then; buffers are written once, so order is all that matters.
+        let fits = |r: &usize| {
+            let reader = &p.kernels[*r];
+            contract::recognize(p, reader).is_none() && !reader.serial && (cheap || reads_once(p, reader, b))
+        };
+        if !readers.iter().all(fits) {
+            continue;
+        }
+        let new: Option<Vec<(usize, Kernel)>> = readers.iter().map(|r| Some((*r, inline(p, producer, b, &p.kernels[*r])?))).collect();
+        let Some(new) = new else { continue };
+        if new.iter().any(|(r, k)| local_strides(&p.kernels[*r]) && !local_strides(k)) || !new.iter().all(|(_, k)| k.exprs.len() < 600) {
+            continue;
+        }
+        let origin = producer.origin.clone();
+        for (r, mut k) in new {
+            merge_origin(&mut k, &origin);
+            p.kernels[r] = keep_row(k, &p.kernels[r]);
+        }
+        return true;
+    }
+    false
+}
+
+/// Whether the kernel reads each element of `b` at one point only: every axis strides through `b`, no two share a dim as a window does.
+fn reads_once(p: &Program, k: &Kernel, b: BufferId) -> bool {
+    let live = k.live_exprs();
+    let mut index: Option<&Vec<Index>> = None;
+    for (e, l) in k.exprs.iter().zip(live) {
+        if let (true, ExprKind::Load { buffer, index: i, .. }) = (l, &e.kind)
+            && *buffer == b
+        {
+            if index.is_some_and(|seen| seen != i) {
+                return false;
+            }
+            index = Some(i);
+        }
+    }
+    let Some(index) = index else { return false };
+    let axes: Vec<(AxisId, Dim)> = (0..k.axes.len() as u16).map(|a| (AxisId(a), k.extent(AxisId(a)).clone())).collect();
+    let here: Vec<(AxisId, Dim)> = axes.iter().filter(|(a, _)| index.iter().any(|i| i.mentions(*a))).cloned().collect();
+    // Parallel axes that the load does not mention repeat it.
+    let repeated = axes.iter().any(|(a, _)| k.is_parallel(*a) && !here.iter().any(|(x, _)| x == a));
+    !repeated && solve(&here, index, &p.buffer(b).dims, index, &|a| k.extent(a).clone()).is_some()
+}
+
+/// A value along local axes that several statements compute from loads is computed once and kept in a local array.
+fn keep_row(k: Kernel, _before: &Kernel) -> Kernel {
+    let users: Vec<usize> = (0..k.body.len()).filter(|s| !matches!(&k.body[*s], Stmt::Let { .. })).collect();
+    if users.len() < 2 || is_map(&k) {
+        return k;
+    }
+    // The dearest expression that two statements share and that varies along exactly one local axis.
+    let mut best: Option<(usize, ExprId, AxisId)> = None;
+    let shared = shared_exprs(&k);
+    for e in shared {
+        let (ops, loads) = cost(&k, e);
+        if ops < 4 || loads == 0 {
+            continue;
+        }
+        let along = local_axes(&k, e);
+        if let [axis] = along.as_slice()
+            && best.is_none_or(|(c, ..)| c < ops)
+        {
+            best = Some((ops, e, *axis));
+        }
+    }
+    let Some((_, e, axis)) = best else { return k };
+    if !depends_on_locals(&k, e) {
+        return hoist(k, e, axis);
+    }
+    k
+}
+
+fn shared_exprs(k: &Kernel) -> Vec<ExprId> {
+    let mut count = vec![0usize; k.exprs.len()];
+    for s in &k.body {
+        let mut seen = vec![false; k.exprs.len()];
+        let mut work = s.exprs();
+        while let Some(e) = work.pop() {
+            if !std::mem::replace(&mut seen[e.0 as usize], true) {
+                count[e.0 as usize] += 1;
+                work.extend(k.expr(e).kind.operands());
+            }
+        }
+    }
+    (0..k.exprs.len()).filter(|i| count[*i] >= 2).map(|i| ExprId(i as u32)).collect()
+}
+
+/// The axes beyond the parallel ones on which an expression depends.
+fn local_axes(k: &Kernel, e: ExprId) -> Vec<AxisId> {
+    let (mut seen, mut work, mut out) = (vec![false; k.exprs.len()], vec![e], vec![]);
+    while let Some(e) = work.pop() {
+        if std::mem::replace(&mut seen[e.0 as usize], true) {
+            continue;
+        }
+        let mut add = |i: &Index| i.axes(&mut out);
+        match &k.expr(e).kind {
+            ExprKind::Index(i) => add(i),
+            ExprKind::Within(g) => g.iter().for_each(|(i, _)| add(i)),
+            ExprKind::Load { index, guard, .. } => {
+                index.iter().for_each(&mut add);
+                guard.iter().for_each(|(i, _)| add(i));
+            }
+            ExprKind::Local(l) => out.extend(k.local(*l).axes.iter().copied()),
+            _ => {}
+        }
+        work.extend(k.expr(e).kind.operands());
+    }
+    out.retain(|a| !k.is_parallel(*a));
+    out.sort();
+    out.dedup();
+    out
+}
+
+fn depends_on_locals(k: &Kernel, e: ExprId) -> bool {
+    let mut work = vec![e];
+    while let Some(e) = work.pop() {
+        if matches!(k.expr(e).kind, ExprKind::Local(_)) {
+            return true;
+        }
+        work.extend(k.expr(e).kind.operands());
+    }
+    false
+}
+
+/// `let row[axis] = e` before everything else, and `row` wherever `e` was.
+fn hoist(k: Kernel, e: ExprId, axis: AxisId) -> Kernel {
+    let mut b = KernelBuilder::edit(k.clone());
+    let dtype = b.dtype(e);
+    let row = b.keep(&[axis], e);
+    let mut new = b.finish();
+    let Some(keep) = new.body.pop() else { return k };
+    // Users are copied with `e` replaced; the statement that keeps the row goes first.
+    let map = AxisMap::same(&new);
+    let mut out = shell(&new, &map);
+    let mut copier = Copier::new(&new, map.index.clone(), 0);
+    copy_stmt(&mut out, &mut copier, &keep, &map, &mut |k, l| l.keep(k));
+    let local = match &new.expr(row).kind {
+        ExprKind::Local(l) => *l,
+        _ => return k,
+    };
+    let mut copier = Copier::new(&new, map.index.clone(), 0);
+    let replacement = out.expr(dtype, ExprKind::Local(local));
+    copier.replace(e, replacement);
+    for s in &k.body {
+        copy_stmt(&mut out, &mut copier, s, &map, &mut |k, l| l.keep(k));
+    }
+    out.finish()
+}
+
+fn fuse_epilogues(p: &mut Program) -> bool {
+    let u = uses(p);
+    for c in 0..p.kernels.len() {
+        if !is_map(&p.kernels[c]) {
+            continue;
+        }
+        for b in p.kernels[c].reads() {
+            let Some(&[w]) = u.writers.get(&b).map(Vec::as_slice) else { continue };
+            if w >= c || p.kernels[w].serial {
+                continue;
+            }
+            let Some(place) = merged_place(p, &u, w, c) else { continue };
+            let Some(mut new) = with_epilogue(p, &p.kernels[w], &p.kernels[c]) else { continue };
+            if contract::recognize(p, &p.kernels[w]).is_some() && contract::recognize(p, &new).is_none() {
+                continue;
+            }
+            let origin = p.kernels[c].origin.clone();
+            merge_origin(&mut new, &origin);
+            p.kernels[place] = new;
+            p.kernels.remove(if place == w { c } else { w });
+            return true;
+        }
+    }
+    false
+}
+
+fn merge_origin(k: &mut Kernel, origin: &[lapidary_ir::Name]) {
+    for o in origin {
+        if !k.origin.contains(o) {
+            k.origin.push(o.clone());
+        }
+    }
+}
+
+/// Where the union of kernels `w < c` can stand: at `c`, when nothing in between reads what `w` writes, or at `w`, when everything that
+/// `c` reads is there by then.
+fn merged_place(p: &Program, u: &Uses, w: usize, c: usize) -> Option<usize> {
+    let between = w + 1..c;
+    let written = p.kernels[w].writes();
+    if between.clone().all(|i| written.iter().all(|b| !reads(&p.kernels[i], *b))) {
+        return Some(c);
+    }
+    let ready = |b: &BufferId| u.writers.get(b).is_none_or(|ws| ws.iter().all(|x| *x <= w));
+    p.kernels[c].reads().iter().all(ready).then_some(w)
+}
+
+/// `producer` with `reader`'s stores added, and without the stores that nobody else reads (those are swept by the caller's liveness).
+fn with_epilogue(p: &Program, producer: &Kernel, reader: &Kernel) -> Option<Kernel> {
+    // Only what lies at the end can feed an epilogue: all stores at the same points.
+    let first = producer.body.iter().position(|s| matches!(s, Stmt::Store { .. }))?;
+    let stores = &producer.body[first..];
+    let mut common: Option<&Vec<AxisId>> = None;
+    for s in stores {
+        let Stmt::Store { axes, guard, .. } = s else { return None };
+        if !guard.is_empty() || common.is_some_and(|c| c != axes) {
+            return None;
+        }
+        common = Some(axes);
+    }
+    let local = common?.clone();
+    let map = AxisMap::same(producer);
+    let mut k = shell(producer, &map);
+    let mut copier = Copier::new(producer, map.index.clone(), 0);
+    for s in &producer.body {
+        copy_stmt(&mut k, &mut copier, s, &map, &mut |k, l| l.keep(k));
+    }
+    // The reader's axes from the first buffer that both know.
+    let stored: Vec<(BufferId, Vec<Index>, ExprId)> = k
+        .kernel()
+        .body
+        .iter()
+        .filter_map(|s| match s {
+            Stmt::Store { buffer, index, value, .. } => Some((*buffer, index.clone(), *value)),
+            _ => None,
+        })
+        .collect();
+    let axes: Vec<(AxisId, Dim)> = reader.parallel_axes().map(|a| (a, reader.extent(a).clone())).collect();
+    let mut at: Option<Vec<Index>> = None;
+    let live = reader.live_exprs();
+    for (e, live) in reader.exprs.iter().zip(&live) {
+        let (true, ExprKind::Load { buffer, index, guard, .. }) = (live, &e.kind) else { continue };
+        let Some((_, target, _)) = stored.iter().find(|(b, ..)| b == buffer) else { continue };
+        if !guard.is_empty() {
+            return None;
+        }
+        if at.is_none() {
+            let solved = solve(&axes, index, &p.buffer(*buffer).dims, target, &|a| k.extent(a))?;
+            let mut all = vec![Index::from(0); reader.axes.len()];
+            solved.into_iter().for_each(|(a, i)| all[a.0 as usize] = i);
+            at = Some(all);
+        }
+    }
+    let at = at?;
+    let mut mismatch = false;
+    let mut copier = Copier::new(reader, at, k.kernel().locals.len() as u32);
+    for s in &reader.body {
+        let Stmt::Store { buffer, index, guard, value, .. } = s else { return None };
+        let mut load = |k: &mut KernelBuilder, site: LoadSite| match stored.iter().find(|(b, ..)| *b == site.buffer) {
+            Some((_, target, v)) => {
+                mismatch |= *target != site.index || !site.guard.is_empty();
+                *v
+            }
+            None => site.keep(k),
+        };
+        let index = index.iter().map(|i| copier.index(&mut k, i, &mut load)).collect();
+        let guard = copier.guard(&mut k, guard, &mut load);
+        let value = copier.expr(&mut k, *value, &mut load);
+        k.kernel_mut().body.push(Stmt::Store { buffer: *buffer, index, axes: local.clone(), guard, value });
+    }
+    if mismatch {
+        return None;
+    }
+    Some(normalize(k.finish()))
+}

@@ -1,0 +1,247 @@
+//! Layouts: the order of each temporary's dims in memory. Contractions and windows say which dim they want innermost; elementwise
+//! kernels pass wishes on. A layout is nothing but a permutation of the buffer's dims and of every index into it, so that later stages
+//! need not know.
+
+use crate::contract;
+use crate::graph::copy_kernel;
+use lapidary_ir::Dims;
+use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprKind, Index, Kernel, Program, Stmt, linearize};
+
+/// Assigns layouts, and adds conversions where an input or output of the program would otherwise be walked by strides.
+pub fn assign(p: &mut Program) {
+    convert_edges(p);
+    let mut wish = wishes(p);
+    spread(p, &mut wish);
+    for b in p.buffer_ids() {
+        let rank = p.buffer(b).dims.len();
+        if let (Some(last), BufferKind::Temp) = (wish[b.0 as usize], &p.buffer(b).kind)
+            && last + 1 != rank
+        {
+            permute(p, b, last);
+        }
+    }
+}
+
+/// For each buffer the dim that most kernels want innermost, if any wants one.
+fn wishes(p: &Program) -> Vec<Option<usize>> {
+    let mut votes: Vec<Vec<usize>> = p.buffers.iter().map(|b| vec![0; b.dims.len()]).collect();
+    for k in &p.kernels {
+        for (b, dim) in kernel_wishes(p, k) {
+            votes[b.0 as usize][dim] += 1;
+        }
+    }
+    let best = |v: &Vec<usize>| {
+        let most = *v.iter().max()?;
+        // Ties go to the innermost dim, which costs nothing.
+        if most == 0 { None } else { v.iter().rposition(|n| *n == most) }
+    };
+    votes.iter().map(best).collect()
+}
+
+/// What one kernel wants: `(buffer, dim)`.
+fn kernel_wishes(p: &Program, k: &Kernel) -> Vec<(BufferId, usize)> {
+    let mut out = vec![];
+    if let Some(c) = contract::recognize(p, k) {
+        if let (ExprKind::Load { buffer, index, .. }, Some(_)) = (&k.expr(c.a).kind, c.k.last())
+            // The channel axis: reduced, alone in its dim, without a guard.
+            && let Some(dim) = c.k.iter().rev().find_map(|x| sole_dim(index, *x))
+            && windowed(index)
+        {
+            out.push((*buffer, dim));
+        } else if let (ExprKind::Load { buffer, index, .. }, Some(x)) = (&k.expr(c.a).kind, c.k.last())
+            && let Some(dim) = sole_dim(index, *x)
+        {
+            out.push((*buffer, dim));
+        }
+        for (b, index) in stores(k) {
+            if let Some(dim) = c.n.last().and_then(|x| sole_dim(index, *x)) {
+                out.push((b, dim));
+            }
+        }
+        return out;
+    }
+    // A window (pooling, depthwise convolution): vectors along the parallel axis that no window moves.
+    if let Some(axis) = channel_axis(k) {
+        for e in &k.exprs {
+            if let ExprKind::Load { buffer, index, .. } = &e.kind
+                && index.len() >= 3
+                && let Some(dim) = sole_dim(index, axis)
+            {
+                out.push((*buffer, dim));
+            }
+        }
+        for (b, index) in stores(k) {
+            if index.len() >= 3
+                && let Some(dim) = sole_dim(index, axis)
+            {
+                out.push((b, dim));
+            }
+        }
+    }
+    out
+}
+
+/// The dim whose index is the axis alone.
+fn sole_dim(index: &[Index], axis: AxisId) -> Option<usize> {
+    index.iter().position(|i| i.as_axis() == Some(axis))
+}
+
+/// Whether some dim's index adds several axes up.
+fn windowed(index: &[Index]) -> bool {
+    index.iter().any(|i| i.terms().len() > 1)
+}
+
+/// In a kernel that reduces over a window: the parallel axis that stands alone in a dim of the windowed load, next to the window dims.
+fn channel_axis(k: &Kernel) -> Option<AxisId> {
+    let over: Vec<AxisId> =
+        k.body.iter().filter_map(|s| if let Stmt::Reduce { over, .. } = s { Some(over.clone()) } else { None }).flatten().collect();
+    for e in &k.exprs {
+        if let ExprKind::Load { index, .. } = &e.kind {
+            let slides = |i: &Index| over.iter().any(|x| i.mentions(*x)) && i.terms().len() > 1;
+            let global = index.iter().filter(|i| i.as_axis().is_some_and(|a| over.contains(&a))).count() >= 2;
+            if (index.iter().any(slides) || global) && index.len() >= 3 {
+                // Batch comes first, channels next: of the lone parallel axes the last before the window.
+                let lone: Vec<AxisId> = index.iter().filter_map(Index::as_axis).filter(|a| k.is_parallel(*a)).collect();
+                if let Some(a) = lone.last() {
+                    return Some(*a);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn stores(k: &Kernel) -> impl Iterator<Item = (BufferId, &[Index])> {
+    k.body.iter().filter_map(|s| match s {
+        Stmt::Store { buffer, index, .. } => Some((*buffer, index.as_slice())),
+        _ => None,
+    })
+}
+
+/// Elementwise kernels want of one side what the other side has.
+fn spread(p: &Program, wish: &mut [Option<usize>]) {
+    for _ in 0..p.kernels.len().min(256) {
+        let mut changed = false;
+        for k in &p.kernels {
+            if contract::recognize(p, k).is_some() {
+                continue;
+            }
+            let loads: Vec<(BufferId, &[Index])> = k
+                .exprs
+                .iter()
+                .filter_map(|e| if let ExprKind::Load { buffer, index, .. } = &e.kind { Some((*buffer, index.as_slice())) } else { None })
+                .collect();
+            let all: Vec<(BufferId, &[Index])> = stores(k).chain(loads).collect();
+            // The axis that the strongest wish makes innermost.
+            let axis = all.iter().find_map(|(b, index)| index.get(wish[b.0 as usize]?)?.as_axis());
+            let Some(axis) = axis.filter(|a| k.is_parallel(*a)) else { continue };
+            for (b, index) in &all {
+                if wish[b.0 as usize].is_none()
+                    && p.buffer(*b).kind == BufferKind::Temp
+                    && index.len() >= 3
+                    && let Some(dim) = sole_dim(index, axis)
+                {
+                    wish[b.0 as usize] = Some(dim);
+                    changed = true;
+                }
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// Inputs and outputs keep the layout that the user sees. Where a window wants another, a copy in between is laid out freely.
+fn convert_edges(p: &mut Program) {
+    let wish = wishes(p);
+    for b in p.buffer_ids() {
+        let buffer = p.buffer(b).clone();
+        let Some(last) = wish[b.0 as usize] else { continue };
+        let moves = last + 1 != buffer.dims.len() && buffer.dims[last].as_const() != Some(1);
+        // Moving a dim past dims of size 1 changes nothing in memory.
+        let matters = buffer.dims[last + 1..].iter().any(|d| d.as_const() != Some(1));
+        if !moves || !matters {
+            continue;
+        }
+        let inner = Buffer { name: format!("{}.laid", buffer.name).into(), kind: BufferKind::Temp, ..buffer.clone() };
+        match buffer.kind {
+            BufferKind::Input(_) => {
+                let to = p.add_buffer(inner);
+                p.kernels.iter_mut().for_each(|k| redirect(k, b, to));
+                p.kernels.insert(0, copy_kernel(&format!("layout:{}", buffer.name), b, to, &buffer, &[]));
+            }
+            BufferKind::Output(_) => {
+                let from = p.add_buffer(inner);
+                p.kernels.iter_mut().for_each(|k| redirect(k, b, from));
+                p.kernels.push(copy_kernel(&format!("layout:{}", buffer.name), from, b, &buffer, &[]));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn redirect(k: &mut Kernel, from: BufferId, to: BufferId) {
+    for e in &mut k.exprs {
+        if let ExprKind::Load { buffer, .. } = &mut e.kind
+            && *buffer == from
+        {
+            *buffer = to;
+        }
+    }
+    for s in &mut k.body {
+        if let Stmt::Store { buffer, .. } = s
+            && *buffer == from
+        {
+            *buffer = to;
+        }
+    }
+}
+
+/// Moves dim `last` of a buffer to the innermost place, everywhere.
+fn permute(p: &mut Program, b: BufferId, last: usize) {
+    fn moved<T: Clone>(v: &[T], last: usize) -> Vec<T> {
+        let mut out = v.to_vec();
+        let x = out.remove(last);
+        out.push(x);
+        out
+    }
+    let dims = moved(&p.buffer(b).dims, last);
+    p.buffer_mut(b).dims = Dims::from(dims);
+    for k in &mut p.kernels {
+        for e in &mut k.exprs {
+            if let ExprKind::Load { buffer, index, .. } = &mut e.kind
+                && *buffer == b
+            {
+                *index = moved(index, last);
+            }
+        }
+        for s in &mut k.body {
+            if let Stmt::Store { buffer, index, .. } = s
+                && *buffer == b
+            {
+                *index = moved(index, last);
+            }
+        }
+    }
+}
+
+/// How contiguous the accesses are along an axis: the number of loads and stores with stride 1, minus those that must gather.
+pub fn contiguity(p: &Program, k: &Kernel, axis: AxisId) -> i64 {
+    let live = k.live_exprs();
+    let mut score = 0;
+    let mut count = |b: BufferId, index: &[Index], weight: i64| match linearize(index, &p.buffer(b).dims).coefficient(axis).map(|c| c.as_const()) {
+        Some(Some(1)) => score += 2 * weight,
+        Some(Some(0)) => {}
+        _ => score -= 2 * weight,
+    };
+    for (e, l) in k.exprs.iter().zip(live) {
+        if let (true, ExprKind::Load { buffer, index, .. }) = (l, &e.kind) {
+            count(*buffer, index, 1);
+        }
+    }
+    for (b, index) in stores(k) {
+        count(b, index, 2);
+    }
+    score
+}

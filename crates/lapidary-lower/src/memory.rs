@@ -1,0 +1,58 @@
+//! Places for temporaries in one arena. Sizes may be symbolic: temporaries share *slots*, whose sizes are the maximum of what they hold.
+
+use lapidary_ir::Dim;
+use lapidary_kernel::{BufferId, BufferKind, Plan, Program, align};
+
+/// A symbol's size for choosing which slot fits best; any choice is correct.
+const TYPICAL: i64 = 64;
+
+struct Slot {
+    bytes: Dim,
+    /// The kernel after which it is free.
+    free_after: usize,
+}
+
+/// The offset of every temporary, and the arena's size in bytes. A slot is reused as soon as the kernel that reads its buffer last is
+/// over.
+pub fn assign(p: &Program) -> (Vec<Option<Dim>>, Dim) {
+    let mut first = vec![usize::MAX; p.buffers.len()];
+    let mut last = vec![0usize; p.buffers.len()];
+    for (i, k) in p.kernels.iter().enumerate() {
+        for b in k.writes().into_iter().chain(k.reads()) {
+            let b = b.0 as usize;
+            first[b] = first[b].min(i);
+            last[b] = i;
+        }
+    }
+    let mut order: Vec<BufferId> = p.buffer_ids().filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX).collect();
+    order.sort_by_key(|b| (first[b.0 as usize], *b));
+    let mut slots: Vec<Slot> = vec![];
+    let mut place: Vec<Option<usize>> = vec![None; p.buffers.len()];
+    let typical = |d: &Dim| d.eval(&|_| Some(TYPICAL)).unwrap_or(i64::MAX);
+    for b in order {
+        let (at, buffer) = (b.0 as usize, p.buffer(b));
+        let bytes = align(&Plan::bytes_of(buffer.dtype, &buffer.elements()));
+        let free = slots.iter().enumerate().filter(|(_, s)| s.free_after < first[at]);
+        // The slot that wastes or grows least.
+        let best = free.min_by_key(|(i, s)| (typical(&s.bytes).abs_diff(typical(&bytes)), *i)).map(|(i, _)| i);
+        let slot = match best {
+            Some(i) => {
+                slots[i].bytes = slots[i].bytes.maximum(&bytes);
+                i
+            }
+            None => {
+                slots.push(Slot { bytes, free_after: 0 });
+                slots.len() - 1
+            }
+        };
+        slots[slot].free_after = last[at];
+        place[at] = Some(slot);
+    }
+    let mut starts = vec![];
+    let mut end = Dim::from(0);
+    for s in &slots {
+        starts.push(end.clone());
+        end = &end + &s.bytes;
+    }
+    (place.into_iter().map(|s| s.map(|s| starts[s].clone())).collect(), end)
+}

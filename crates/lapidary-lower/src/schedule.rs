@@ -1,0 +1,48 @@
+//! Picks a template for each kernel by its structure.
+
+use crate::contract;
+use crate::layout::contiguity;
+use lapidary_kernel::{AxisId, Kernel, Program, Schedule, Stmt};
+
+/// Gives every kernel a schedule.
+pub fn assign(p: &mut Program) {
+    for i in 0..p.kernels.len() {
+        let s = choose(p, &p.kernels[i]);
+        p.kernels[i].schedule = Some(s);
+    }
+}
+
+fn choose(p: &Program, k: &Kernel) -> Schedule {
+    if k.serial {
+        return Schedule::Serial;
+    }
+    if let Some(c) = contract::recognize(p, k) {
+        return c.schedule();
+    }
+    let local: Vec<AxisId> = (k.parallel as u16..k.axes.len() as u16).map(AxisId).collect();
+    let best = |axes: &[AxisId]| axes.iter().copied().max_by_key(|a| (contiguity(p, k, *a), a.0));
+    let parallel: Vec<AxisId> = k.parallel_axes().collect();
+    let along_parallel = best(&parallel);
+    if local.is_empty() {
+        return match along_parallel {
+            Some(a) => Schedule::Map { vector: a.0 },
+            None => Schedule::Serial,
+        };
+    }
+    // Arrays along a local axis live in a row; otherwise the axis with the most contiguous accesses wins.
+    let arrays: Vec<AxisId> = k.locals.iter().flat_map(|l| l.axes.clone()).chain(k.body.iter().flat_map(stored_along)).collect();
+    let along_local = if arrays.is_empty() { best(&local) } else { best(&arrays) };
+    match (along_parallel, along_local) {
+        (Some(v), Some(r)) if arrays.is_empty() && contiguity(p, k, v) > contiguity(p, k, r) => Schedule::Window { vector: v.0 },
+        (_, Some(r)) => Schedule::Row { vector: r.0 },
+        (Some(v), None) => Schedule::Window { vector: v.0 },
+        (None, None) => Schedule::Serial,
+    }
+}
+
+fn stored_along(s: &Stmt) -> Vec<AxisId> {
+    match s {
+        Stmt::Store { axes, .. } => axes.clone(),
+        _ => vec![],
+    }
+}
