@@ -82,8 +82,7 @@ pub type SizesFn = unsafe extern "C" fn(values: *mut i64) -> i64;
 pub type RunFn = unsafe extern "C" fn(frame: *const Frame) -> i64;
 
 /// Computes chunks `begin .. end` of one step. `bufs` has `n_buffers` entries, `scratch` is private to the thread.
-pub type KernelFn =
-    unsafe extern "C" fn(bufs: *const *mut u8, values: *const i64, begin: i64, end: i64, scratch: *mut u8);
+pub type KernelFn = unsafe extern "C" fn(bufs: *const *mut u8, values: *const i64, begin: i64, end: i64, scratch: *mut u8);
 
 /// Fills the region of unpacked weights, `unpacked_bytes` long and 64-byte aligned, from the packed ones. Runs once per
 /// context, inside `create`, on the calling thread.

@@ -4,6 +4,8 @@
 //! All of them trust their caller as C functions do: pointers are valid or NULL where the header allows it, a context
 //! comes from `create` and is used by one thread at a time.
 
+#![allow(clippy::missing_safety_doc)]
+
 use crate::abi::{Frame, KernelFn, Model, Options, Port, Tensor, ValueInfo};
 use crate::context::{self, Context};
 use crate::message::{self, Message};

@@ -60,6 +60,8 @@ pub enum Side {
 }
 
 impl Side {
+    #[cold]
+    #[inline(never)]
     unsafe fn put<'m>(self, port: &Port, error: &'m mut Message) -> &'m mut Message {
         let side = match self {
             Side::Input => "input ",
@@ -215,6 +217,8 @@ unsafe fn type_and_rank(side: Side, port: &Port, tensor: &Tensor, error: &mut Me
     Ok(())
 }
 
+#[cold]
+#[inline(never)]
 unsafe fn wrong_dim<'m>(side: Side, port: &Port, dim: usize, size: i64, error: &'m mut Message) -> &'m mut Message {
     // SAFETY: names are C strings.
     unsafe { side.put(port, error).text(" has size ").int(size).text(" in dim ").int(dim as i64) }
@@ -235,6 +239,8 @@ unsafe fn in_range(symbol: &Symbol, port: &Port, dim: usize, size: i64, error: &
     }
 }
 
+#[cold]
+#[inline(never)]
 unsafe fn disagree(model: &Model, index: usize, port: &Port, dim: usize, size: i64, bound: i64, error: &mut Message) -> Result<(), Failed> {
     // SAFETY: the symbol exists, names are C strings.
     unsafe {

@@ -90,18 +90,24 @@ pub unsafe fn create(model: &'static Model, options: *const Options, error: &mut
         let context = layout.array::<Context>(1);
         let tables = Tables::place(model, threads, &mut layout);
 
-        let frame = Frame {
-            bufs: tables.bufs,
-            values: tables.values,
-            scratch: null_mut(),
-            kernels: version.kernels,
-            threads: threads as i64,
-            pool: null(),
-        };
+        let frame =
+            Frame { bufs: tables.bufs, values: tables.values, scratch: null_mut(), kernels: version.kernels, threads: threads as i64, pool: null() };
         let (arena, scratch, results, unpacked) = (Block::EMPTY, Block::EMPTY, Block::EMPTY, Block::EMPTY);
         let (pool, weights, sized) = (null_mut(), Weights::NONE, false);
         context.write(Context {
-            model, version, allocator, frame, pool, tables, own, arena, scratch, results, unpacked, weights, sized,
+            model,
+            version,
+            allocator,
+            frame,
+            pool,
+            tables,
+            own,
+            arena,
+            scratch,
+            results,
+            unpacked,
+            weights,
+            sized,
             error: Message::new(),
         });
         match (*context).furnish(&options, threads, error) {
@@ -134,8 +140,7 @@ pub unsafe fn destroy(context: *mut Context) {
 
 /// The options, with defaults where the caller's structure is NULL or older than this one.
 unsafe fn read_options(options: *const Options, error: &mut Message) -> Result<Options, Failed> {
-    let mut read =
-        Options { size: size_of::<Options>() as u32, threads: 0, weights_path: null(), alloc: None, free: None, user: null_mut() };
+    let mut read = Options { size: size_of::<Options>() as u32, threads: 0, weights_path: null(), alloc: None, free: None, user: null_mut() };
     if !options.is_null() {
         // SAFETY: `size` bytes are valid, and every combination of the fields' bits is a value.
         unsafe {

@@ -7,7 +7,8 @@ use core::sync::atomic::Ordering;
 
 const SIZE: usize = 1024;
 
-/// A C string under construction. What does not fit is cut off between characters.
+/// A C string under construction. What does not fit is cut off between characters. Its functions are cold and never
+/// inlined: messages are rare, and inlining them would triple the size of the runtime.
 pub struct Message {
     len: usize,
     text: [u8; SIZE],
@@ -33,6 +34,8 @@ impl Message {
         self.text.as_ptr().cast()
     }
 
+    #[cold]
+    #[inline(never)]
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_ptr(), text.len())
     }
@@ -41,6 +44,8 @@ impl Message {
     ///
     /// # Safety
     /// `text` is NULL or a C string.
+    #[cold]
+    #[inline(never)]
     pub unsafe fn c(&mut self, text: *const c_char) -> &mut Self {
         if text.is_null() {
             return self;
@@ -54,6 +59,8 @@ impl Message {
     ///
     /// # Safety
     /// As for [`c`](Self::c).
+    #[cold]
+    #[inline(never)]
     pub unsafe fn quoted(&mut self, text: *const c_char) -> &mut Self {
         // SAFETY: as the caller promises.
         unsafe { self.text("'").c(text).text("'") }
@@ -64,6 +71,8 @@ impl Message {
         unsafe { self.c(text.as_ptr()) }
     }
 
+    #[cold]
+    #[inline(never)]
     pub fn int(&mut self, value: i64) -> &mut Self {
         let mut digits = [0u8; 20];
         let mut rest = value.unsigned_abs();
@@ -94,6 +103,8 @@ impl Message {
         Err(Failed)
     }
 
+    #[cold]
+    #[inline(never)]
     fn bytes(&mut self, from: *const u8, len: usize) -> &mut Self {
         let mut fits = len.min(SIZE - 1 - self.len);
         // SAFETY: reads below `len`, which callers have checked, and writes below `SIZE`.

