@@ -75,6 +75,13 @@ pub(crate) fn from_floats(c: &EvalCtx<'_>, sizes: &[usize], mut values: Vec<f64>
     if to.is_int() {
         values.iter_mut().for_each(|v| *v = v.trunc());
     }
+    // As ONNX's reference has it: integers of less than a byte wrap, and e2m1, which has no NaN, gets a negative zero.
+    if to.is_int() && to.is_packed() {
+        return Tensor::from_i64(to, sizes, &values.iter().map(|v| *v as i64).collect::<Vec<_>>());
+    }
+    if to == DType::F4E2M1 {
+        values.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = -0.0);
+    }
     if to == DType::F8E8M0 {
         let mode = c.node.attrs.str("round_mode").unwrap_or("up");
         values.iter_mut().for_each(|v| *v = power_of_two(*v, mode));

@@ -2,6 +2,7 @@
 //! reference meaning, `lower` the kernels. The drivers over whole graphs are [`infer_types`] and [`evaluate`].
 #![forbid(unsafe_code)]
 
+mod arg;
 mod cast;
 mod cells;
 mod contents;
@@ -10,11 +11,15 @@ mod elementwise;
 mod eval;
 mod forms;
 mod infer;
+mod lanes;
 mod lower;
 mod numbers;
 mod ops;
+mod quantize;
+mod reduce;
 pub mod schema;
 mod shapes;
+mod softmax;
 mod window;
 
 pub use contents::Contents;

@@ -63,6 +63,15 @@ pub(crate) fn floor_mod(a: i128, b: i128) -> i128 {
     if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
 }
 
+/// As [`floor_mod`], of real numbers: a zero remainder has the divisor's sign, and nothing is left modulo zero but NaN.
+pub(crate) fn float_mod(a: f64, b: f64) -> f64 {
+    let r = a % b;
+    if r == 0.0 {
+        return r.copysign(b);
+    }
+    if (r < 0.0) != (b < 0.0) { r + b } else { r }
+}
+
 /// The power of integers, wrapping. A negative exponent gives what the real power truncates to.
 pub(crate) fn int_pow(base: i128, exponent: i128) -> i128 {
     if exponent < 0 {

@@ -1,5 +1,5 @@
-//! `BitShift(a, b) = a << b` or, with `direction="RIGHT"`, `a >> b`, elementwise on unsigned integers. Bits that leave the type are lost; a
-//! shift by the type's width or more gives zero.
+//! `BitShift(a, b) = a << b` or, with `direction="RIGHT"`, `a >> b`, elementwise on integers. Bits that leave the type are lost; a right shift
+//! keeps the sign. A shift by a negative number, or by the type's width or more, moves all bits out.
 //!
 //! Shapes: the operands are broadcast as in numpy; the result has their common shape.
 //!
@@ -17,7 +17,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let inside = |b: i128| (0..bits).contains(&b);
     match c.node.attrs.str("direction") {
         Some("LEFT") => elementwise::arithmetic(c, &|_, _| f64::NAN, &|a, b| if inside(b) { a << b } else { 0 }),
-        Some("RIGHT") => elementwise::arithmetic(c, &|_, _| f64::NAN, &|a, b| if inside(b) { a >> b } else { 0 }),
+        Some("RIGHT") => elementwise::arithmetic(c, &|_, _| f64::NAN, &|a, b| a >> if inside(b) { b } else { 127 }),
         _ => Err(c.error("bad-attribute", "'direction' must be \"LEFT\" or \"RIGHT\"").into()),
     }
 }

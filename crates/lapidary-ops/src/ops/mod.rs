@@ -7,10 +7,13 @@ mod acos;
 mod acosh;
 mod add;
 mod and;
+mod arg_max;
+mod arg_min;
 mod asin;
 mod asinh;
 mod atan;
 mod atanh;
+mod batch_normalization;
 mod bit_shift;
 mod bitwise_and;
 mod bitwise_not;
@@ -29,8 +32,12 @@ mod constant;
 mod constant_of_shape;
 mod cos;
 mod cosh;
+mod cum_sum;
 mod depth_to_space;
+mod dequantize_linear;
 mod div;
+mod dropout;
+mod dynamic_quantize_linear;
 mod elu;
 mod equal;
 mod erf;
@@ -45,17 +52,25 @@ mod gather_nd;
 mod gelu;
 mod greater;
 mod greater_or_equal;
+mod group_normalization;
 mod hard_sigmoid;
 mod hard_swish;
+mod hardmax;
 mod identity;
+mod instance_normalization;
 mod is_inf;
 mod is_nan;
+mod layer_normalization;
 mod leaky_relu;
 mod less;
 mod less_or_equal;
 mod log;
+mod log_softmax;
+mod lp_normalization;
+mod lrn;
 mod max;
 mod mean;
+mod mean_variance_normalization;
 mod min;
 mod mish;
 mod modulo;
@@ -68,12 +83,24 @@ mod or;
 mod pad;
 mod pow;
 mod prelu;
+mod quantize_linear;
 mod range;
 mod reciprocal;
+mod reduce_l1;
+mod reduce_l2;
+mod reduce_log_sum;
+mod reduce_log_sum_exp;
+mod reduce_max;
+mod reduce_mean;
+mod reduce_min;
+mod reduce_prod;
+mod reduce_sum;
+mod reduce_sum_square;
 mod relu;
 mod reshape;
 mod resize;
 mod reverse_sequence;
+mod rms_normalization;
 mod round;
 mod scatter_elements;
 mod scatter_nd;
@@ -86,6 +113,7 @@ mod sin;
 mod sinh;
 mod size;
 mod slice;
+mod softmax;
 mod softplus;
 mod softsign;
 mod space_to_depth;
@@ -99,6 +127,7 @@ mod tan;
 mod tanh;
 mod thresholded_relu;
 mod tile;
+mod top_k;
 mod transpose;
 mod trilu;
 mod unique;
@@ -115,10 +144,13 @@ pub static OPS: &[&OpDef] = &[
     &acosh::DEF,
     &add::DEF,
     &and::DEF,
+    &arg_max::DEF,
+    &arg_min::DEF,
     &asin::DEF,
     &asinh::DEF,
     &atan::DEF,
     &atanh::DEF,
+    &batch_normalization::DEF,
     &bit_shift::DEF,
     &bitwise_and::DEF,
     &bitwise_not::DEF,
@@ -137,8 +169,12 @@ pub static OPS: &[&OpDef] = &[
     &constant_of_shape::DEF,
     &cos::DEF,
     &cosh::DEF,
+    &cum_sum::DEF,
     &depth_to_space::DEF,
+    &dequantize_linear::DEF,
     &div::DEF,
+    &dropout::DEF,
+    &dynamic_quantize_linear::DEF,
     &elu::DEF,
     &equal::DEF,
     &erf::DEF,
@@ -153,17 +189,25 @@ pub static OPS: &[&OpDef] = &[
     &gelu::DEF,
     &greater::DEF,
     &greater_or_equal::DEF,
+    &group_normalization::DEF,
     &hard_sigmoid::DEF,
     &hard_swish::DEF,
+    &hardmax::DEF,
     &identity::DEF,
+    &instance_normalization::DEF,
     &is_inf::DEF,
     &is_nan::DEF,
+    &lrn::DEF,
+    &layer_normalization::DEF,
     &leaky_relu::DEF,
     &less::DEF,
     &less_or_equal::DEF,
     &log::DEF,
+    &log_softmax::DEF,
+    &lp_normalization::DEF,
     &max::DEF,
     &mean::DEF,
+    &mean_variance_normalization::DEF,
     &min::DEF,
     &mish::DEF,
     &modulo::DEF,
@@ -176,8 +220,20 @@ pub static OPS: &[&OpDef] = &[
     &prelu::DEF,
     &pad::DEF,
     &pow::DEF,
+    &quantize_linear::DEF,
+    &rms_normalization::DEF,
     &range::DEF,
     &reciprocal::DEF,
+    &reduce_l1::DEF,
+    &reduce_l2::DEF,
+    &reduce_log_sum::DEF,
+    &reduce_log_sum_exp::DEF,
+    &reduce_max::DEF,
+    &reduce_mean::DEF,
+    &reduce_min::DEF,
+    &reduce_prod::DEF,
+    &reduce_sum::DEF,
+    &reduce_sum_square::DEF,
     &relu::DEF,
     &reshape::DEF,
     &resize::DEF,
@@ -194,6 +250,7 @@ pub static OPS: &[&OpDef] = &[
     &sinh::DEF,
     &size::DEF,
     &slice::DEF,
+    &softmax::DEF,
     &softplus::DEF,
     &softsign::DEF,
     &space_to_depth::DEF,
@@ -207,6 +264,7 @@ pub static OPS: &[&OpDef] = &[
     &tanh::DEF,
     &thresholded_relu::DEF,
     &tile::DEF,
+    &top_k::DEF,
     &transpose::DEF,
     &trilu::DEF,
     &unique::DEF,

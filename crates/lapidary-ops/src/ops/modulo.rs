@@ -1,5 +1,5 @@
 //! `Mod(a, b) = a − b · ⌊a / b⌋` on integers, the remainder with the sign of `b`; with `fmod=1`, the remainder with the sign of `a`, as C's
-//! `fmod`. Floats need `fmod=1`. An integer modulo zero, which ONNX leaves open, gives zero here.
+//! `fmod`. An integer modulo zero, which ONNX leaves open, gives zero here.
 //!
 //! Shapes: the operands are broadcast as in numpy; the result has their common shape.
 //!
@@ -7,7 +7,7 @@
 //!
 //! Versions: 10, 13, 28. Source: the ONNX operator "Mod".
 
-use crate::elementwise::math::floor_mod;
+use crate::elementwise::math::{float_mod, floor_mod};
 use crate::{Datum, EvalCtx, InferCtx, OpDef, elementwise};
 use lapidary_ir::Result;
 
@@ -29,5 +29,5 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     if c.node.attrs.int("fmod") == Some(1) {
         return elementwise::arithmetic(c, &|a, b| a % b, &|a, b| if b == 0 { 0 } else { a % b });
     }
-    elementwise::arithmetic(c, &|a, b| a - b * (a / b).floor(), &floor_mod)
+    elementwise::arithmetic(c, &float_mod, &floor_mod)
 }

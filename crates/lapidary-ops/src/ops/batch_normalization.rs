@@ -1,0 +1,119 @@
+//! `BatchNormalization(x, scale, b, mean, var) = (x − mean) / √(var + epsilon) · scale + b`, each channel (axis 1) with its own parameters.
+//! `epsilon` is 1e-5 by default.
+//!
+//! With `training_mode=1` mean and variance (population) are those of `x`, and the further results are the running ones: `mean · momentum +
+//! batch mean · (1 − momentum)`, likewise the variance. Before version 14 there are up to five results, of which inference uses the first;
+//! before version 9 `spatial=0` gives every position its own parameters.
+//!
+//! Shapes: `x` is [N, C, …], the parameters are [C]; the first result has the shape of `x`, the others that of the parameters.
+//!
+//! Types: X, Y: f16 bf16 f32 f64; scale, B: f16 bf16 f32 f64; input_mean, input_var, running_mean, running_var: f16 bf16 f32 f64.
+//!
+//! Versions: 1, 6, 7, 9, 14, 15. Source: the ONNX operator "BatchNormalization".
+
+use crate::elementwise::broadcast::indices;
+use crate::numbers::{floats, store};
+use crate::{Datum, EvalCtx, Form, InferCtx, OpDef, forms, reduce};
+use lapidary_ir::Result;
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    forms: &[MODE, SPATIAL, forms::CONSUMED_INPUTS],
+    ..OpDef::base("BatchNormalization", include_str!("batch_normalization.rs"), infer)
+};
+
+/// Version 14 brought `training_mode` for what used to be asked for by using more results.
+const MODE: Form = Form {
+    since: 14,
+    lift: |g, n| {
+        g.truncate_outputs(n, 1);
+        if g.node(n).outputs().len() > 1 {
+            return Ok(false);
+        }
+        forms::lifted(g, n, 14)
+    },
+    lower: |g, n| {
+        if g.node(n).attrs.int("training_mode") == Some(1) {
+            return Err("before version 14, training is another form".into());
+        }
+        g.node_mut(n).attrs.remove("training_mode");
+        Ok(())
+    },
+};
+
+/// Version 9 dropped `spatial`, version 7 `is_test`.
+const SPATIAL: Form = Form {
+    since: 9,
+    lift: |g, n| {
+        if g.node(n).attrs.int("spatial") == Some(0) {
+            return Ok(false);
+        }
+        let attrs = &mut g.node_mut(n).attrs;
+        attrs.remove("spatial");
+        attrs.remove("is_test");
+        forms::lifted(g, n, 9)
+    },
+    lower: |g, n| {
+        // Version 7 takes inference from one result alone; version 6 has to be told, and later ones have no such attribute.
+        g.truncate_outputs(n, 1);
+        Ok(())
+    },
+};
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let (x, mean, var) = (c.ty(0)?, c.ty(3)?, c.ty(4)?);
+    if let (Some(dims), Some([p])) = (x.shape.dims(), c.dims(1)) {
+        if dims.len() < 2 && p.as_const() != Some(1) {
+            return Err(c.error("bad-rank", "'BatchNormalization' needs an operand of rank 2 at least").into());
+        }
+        if let Some(channels) = dims.get(1) {
+            c.same("channels and scale", channels, p)?;
+        }
+    }
+    c.set(0, x);
+    for output in 1..c.output_count() {
+        c.set(output, if output % 2 == 1 { mean.clone() } else { var.clone() });
+    }
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (x, scale, bias, mean, var) = (c.tensor(0)?, c.tensor(1)?, c.tensor(2)?, c.tensor(3)?, c.tensor(4)?);
+    let epsilon = f64::from(c.node.attrs.float("epsilon").unwrap_or(1e-5));
+    let momentum = f64::from(c.node.attrs.float("momentum").unwrap_or(0.9));
+    // With spatial=0 the parameters have all axes but the first; otherwise channels alone.
+    let at = if scale.rank() > 1 && Some(scale.sizes()) == x.sizes().get(1..) {
+        indices(x.sizes(), scale.sizes())
+    } else if x.rank() == 1 && scale.len() == 1 {
+        vec![0; x.len()]
+    } else {
+        reduce::channels(c, x.sizes(), scale)?
+    };
+    if [bias, mean, var].iter().any(|p| p.len() != scale.len()) {
+        return Err(c.error("shape-conflict", "the parameters of 'BatchNormalization' differ in size").into());
+    }
+    let values = floats(c, x)?;
+    let (m, v) = (floats(c, mean)?, floats(c, var)?);
+    let (s, b) = (floats(c, scale)?, floats(c, bias)?);
+    if c.node.attrs.int("training_mode") == Some(1) {
+        let reduced: Vec<bool> = (0..x.rank()).map(|a| a != 1).collect();
+        let (batch_mean, batch_var) = reduce::moments(&values, &reduce::over(x.sizes(), &reduced));
+        let y = normalized(&values, &at, [&s, &b, &batch_mean, &batch_var], epsilon);
+        let running = |old: &[f64], new: &[f64]| -> Vec<f64> { old.iter().zip(new).map(|(o, n)| o * momentum + n * (1.0 - momentum)).collect() };
+        return Ok(vec![
+            store(x.dtype(), x.sizes(), &y)?.into(),
+            store(mean.dtype(), mean.sizes(), &running(&m, &batch_mean))?.into(),
+            store(var.dtype(), var.sizes(), &running(&v, &batch_var))?.into(),
+        ]);
+    }
+    let y = normalized(&values, &at, [&s, &b, &m, &v], epsilon);
+    let mut out: Vec<Datum> = vec![store(x.dtype(), x.sizes(), &y)?.into()];
+    for output in 1..c.node.outputs().len() {
+        out.push(if output % 2 == 1 { mean.clone() } else { var.clone() }.into());
+    }
+    Ok(out)
+}
+
+fn normalized(values: &[f64], at: &[usize], [scale, bias, mean, var]: [&[f64]; 4], epsilon: f64) -> Vec<f64> {
+    values.iter().zip(at).map(|(x, k)| (x - mean[*k]) / (var[*k] + epsilon).sqrt() * scale[*k] + bias[*k]).collect()
+}

@@ -1,0 +1,16 @@
+//! `ReduceL1(x) = Σ |x|` over the reduced axes.
+//!
+//! Shapes: reduced dims become 1, or go with `keepdims=0`. Axes are operand 1; without any, all are reduced, or none with
+//! `noop_with_empty_axes=1`.
+//!
+//! Types: data, reduced: u32 i32 u64 i64 f16 bf16 f32 f64.
+//!
+//! Versions: 1, 11, 13, 18. Source: the ONNX operator "ReduceL1".
+
+use crate::{OpDef, reduce};
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| reduce::exact_sums(c, (f64::abs, i128::abs))),
+    forms: &[reduce::AXES_18],
+    ..OpDef::base("ReduceL1", include_str!("reduce_l1.rs"), reduce::infer)
+};

@@ -1,0 +1,17 @@
+//! `ReduceMax(x) = max x` over the reduced axes. NaN wins. Nothing gives −∞, or the type's smallest number.
+//!
+//! Shapes: reduced dims become 1, or go with `keepdims=0`. Axes are operand 1; without any, all are reduced, or none with
+//! `noop_with_empty_axes=1`.
+//!
+//! Types: data, reduced: bool u8 i8 u32 i32 u64 i64 f16 bf16 f32 f64.
+//!
+//! Versions: 1, 11, 12, 13, 18, 20. Source: the ONNX operator "ReduceMax".
+
+use crate::elementwise::math;
+use crate::{OpDef, reduce};
+
+pub static DEF: OpDef = OpDef {
+    eval: Some(|c| reduce::folds(c, (f64::NEG_INFINITY, math::maximum), (|d| reduce::range(d).0, i128::max))),
+    forms: &[reduce::AXES_18],
+    ..OpDef::base("ReduceMax", include_str!("reduce_max.rs"), |c| reduce::infer_sizes(c, |a, b| a.maximum(b)))
+};

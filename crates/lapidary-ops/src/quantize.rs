@@ -1,0 +1,135 @@
+//! What `QuantizeLinear`, `DequantizeLinear` and their kin share: which scale belongs to which element, and the arithmetic.
+
+use crate::numbers::{axis_index, floats, store, store_wide};
+use crate::{EvalCtx, Form, cast, forms};
+use half::{bf16, f16};
+use lapidary_ir::{Attrs, DType, Graph, Node, NodeId, Result, Tensor};
+
+/// Version 21 brought blocks and the attribute `output_dtype`; 23 `precision`.
+pub(crate) const BLOCKS: Form = Form { since: 21, lift: |g, n| forms::lifted(g, n, 21), lower: lower_blocks };
+/// Version 13 brought one scale per index of an axis.
+pub(crate) const AXIS: Form = Form { since: 13, lift: |g, n| forms::lifted(g, n, 13), lower: lower_axis };
+
+/// The element type that an attribute names by its ONNX code, if it does.
+pub(crate) fn named_type(node: &Node, name: &str) -> Option<DType> {
+    DType::from_onnx_code(i32::try_from(node.attrs.int(name)?).ok()?).filter(|d| *d != DType::Unknown)
+}
+
+/// Which element of scale and zero point belongs to each element of `x`.
+pub(crate) enum Granularity {
+    Tensor,
+    /// One for each index of the axis.
+    Axis(usize),
+    /// One for every so many neighbours along the axis.
+    Block(usize, usize),
+}
+
+/// How a scale of `scale` sizes covers a tensor of `sizes`; `None` when it does not fit.
+pub(crate) fn granularity(attrs: &Attrs, sizes: &[usize], scale: &[usize]) -> Option<Granularity> {
+    let block = usize::try_from(attrs.int("block_size").unwrap_or(0)).ok()?;
+    let axis = axis_index(attrs.int("axis").unwrap_or(1), sizes.len());
+    if block > 0 {
+        let axis = axis?;
+        let fits =
+            scale.len() == sizes.len() && sizes.iter().zip(scale).enumerate().all(|(a, (n, s))| *s == if a == axis { n.div_ceil(block) } else { *n });
+        return fits.then_some(Granularity::Block(axis, block));
+    }
+    if scale.iter().product::<usize>() == 1 && scale.len() <= 1 {
+        return Some(Granularity::Tensor);
+    }
+    let axis = axis?;
+    (scale.len() == 1 && scale[0] == sizes[axis]).then_some(Granularity::Axis(axis))
+}
+
+/// For each element of `x` the index of its scale.
+fn scale_indices(c: &EvalCtx<'_>, x: &Tensor, scale: &Tensor, zero: Option<&Tensor>) -> Result<Vec<usize>> {
+    if let Some(z) = zero
+        && z.len() != scale.len()
+    {
+        return Err(c.error("shape-conflict", format!("scale {:?} and zero point {:?} differ in shape", scale.sizes(), z.sizes())).into());
+    }
+    let Some(g) = granularity(&c.node.attrs, x.sizes(), scale.sizes()) else {
+        let message = format!("a scale of sizes {:?} does not fit a tensor of sizes {:?}", scale.sizes(), x.sizes());
+        return Err(c.error("shape-conflict", message).into());
+    };
+    let (axis, block) = match g {
+        Granularity::Tensor => return Ok(vec![0; x.len()]),
+        Granularity::Axis(axis) => (axis, 0),
+        Granularity::Block(axis, block) => (axis, block),
+    };
+    let n = x.sizes()[axis];
+    let inner: usize = x.sizes()[axis + 1..].iter().product();
+    Ok((0..x.len())
+        .map(|i| {
+            let (k, at, outer) = (i % inner, i / inner % n, i / inner / n);
+            if block == 0 { at } else { (outer * n.div_ceil(block) + at / block) * inner + k }
+        })
+        .collect())
+}
+
+/// Rounds to a float type: what an operation in that type does to its result.
+fn rounded(dtype: DType, v: f64) -> f64 {
+    match dtype {
+        DType::F16 => f16::from_f64(v).to_f64(),
+        DType::BF16 => bf16::from_f64(v).to_f64(),
+        DType::F64 => v,
+        _ => f64::from(v as f32),
+    }
+}
+
+/// `saturate(round(x / scale) + zero)` in the type `to`.
+pub(crate) fn quantize(c: &EvalCtx<'_>, x: &Tensor, scale: &Tensor, zero: Option<&Tensor>, to: DType) -> Result<Tensor> {
+    let at = scale_indices(c, x, scale, zero)?;
+    let precision = named_type(c.node, "precision").unwrap_or(DType::F32);
+    let (values, scales) = (floats(c, x)?, floats(c, scale)?);
+    let zeros = match zero {
+        Some(z) if to.is_int() => floats(c, z)?,
+        _ => vec![0.0; scale.len()],
+    };
+    let ratio = |(v, k): (&f64, &usize)| rounded(precision, rounded(precision, *v) / rounded(precision, scales[*k]));
+    let Some((low, high)) = to.int_range() else {
+        return cast::from_floats(c, x.sizes(), values.iter().zip(&at).map(ratio).collect(), to);
+    };
+    let (low, high) = (low as f64, high as f64);
+    let out: Vec<f64> = values.iter().zip(&at).map(|p| (ratio(p).round_ties_even() + zeros[*p.1]).clamp(low, high)).collect();
+    store(to, x.sizes(), &out)
+}
+
+/// `(x - zero) · scale` in the type `to`.
+pub(crate) fn dequantize(c: &EvalCtx<'_>, x: &Tensor, scale: &Tensor, zero: Option<&Tensor>, to: DType) -> Result<Tensor> {
+    let at = scale_indices(c, x, scale, zero)?;
+    let (values, scales) = (floats(c, x)?, floats(c, scale)?);
+    let zeros = match zero {
+        Some(z) => floats(c, z)?,
+        None => vec![0.0; scale.len()],
+    };
+    let out: Vec<f64> = values.iter().zip(&at).map(|(v, k)| (v - zeros[*k]) * scales[*k]).collect();
+    if to.is_int() {
+        return store_wide(to, x.sizes(), &out.iter().map(|v| *v as i128).collect::<Vec<_>>());
+    }
+    store(to, x.sizes(), &out)
+}
+
+fn lower_blocks(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let node = g.node(n);
+    if node.attrs.int("block_size").unwrap_or(0) != 0 {
+        return Err("before version 21, a scale cannot belong to a block".into());
+    }
+    if named_type(node, "output_dtype").is_some() && !(node.is("QuantizeLinear") && node.input(2).is_some()) {
+        return Err("before version 21, the result's type cannot be named".into());
+    }
+    let attrs = &mut g.node_mut(n).attrs;
+    for name in ["block_size", "output_dtype", "precision"] {
+        attrs.remove(name);
+    }
+    Ok(())
+}
+
+fn lower_axis(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let scale = g.node(n).input(1).and_then(|v| g.ty(v).dims());
+    if !scale.is_some_and(|d| d.iter().all(|d| d.as_const() == Some(1))) {
+        return Err("before version 13, there is one scale for the tensor".into());
+    }
+    g.node_mut(n).attrs.remove("axis");
+    Ok(())
+}
