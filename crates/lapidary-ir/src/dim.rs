@@ -136,19 +136,15 @@ impl Dim {
         if let Some(k) = d.as_const()
             && k > 0
         {
-            // floor((k·q + r) / k) = q + floor(r / k)
+            // floor((k·q + r) / k) = q + floor(r / k), coefficient by coefficient.
             let (mut q, mut r) = (BTreeMap::new(), BTreeMap::new());
             for (m, c) in self.to_map() {
-                if m.is_empty() {
-                    q.insert(m.clone(), floor_div(c, k));
-                    r.insert(m, c.rem_euclid(k));
-                } else if c % k == 0 {
-                    q.insert(m, c / k);
-                } else {
-                    r.insert(m, c);
-                }
+                q.insert(m.clone(), floor_div(c, k));
+                r.insert(m, c.rem_euclid(k));
             }
-            let (q, r) = (Dim::from_map(q), Dim::from_map(r));
+            let q = Dim::from_map(q);
+            // floor((g·a + rest) / (g·b)) = floor(a / b)
+            let (r, _, _, k) = reduce(&Dim::from_map(r), k);
             if let Some(c) = r.as_const() {
                 return &q + &Dim::from(floor_div(c, k));
             }
@@ -161,7 +157,7 @@ impl Dim {
             {
                 return &q + &p.0.floor_div(&Dim::from(k2));
             }
-            return &q + &Dim::atom(Atom::FloorDiv(Arc::new((r, d.clone()))));
+            return &q + &Dim::atom(Atom::FloorDiv(Arc::new((r, Dim::from(k)))));
         }
         Dim::atom(Atom::FloorDiv(Arc::new((self.clone(), d.clone()))))
     }
@@ -186,7 +182,9 @@ impl Dim {
             if let Some(c) = reduced.as_const() {
                 return Dim::from(c);
             }
-            return Dim::atom(Atom::Mod(Arc::new((reduced, d.clone()))));
+            // (g·a + rest) mod (g·b) = g·(a mod b) + rest
+            let (reduced, rest, g, k) = reduce(&reduced, k);
+            return &(&Dim::from(g) * &Dim::atom(Atom::Mod(Arc::new((reduced, Dim::from(k)))))) + &Dim::from(rest);
         }
         Dim::atom(Atom::Mod(Arc::new((self.clone(), d.clone()))))
     }
@@ -339,6 +337,21 @@ impl Atom {
             Atom::Max(p) => p.0.substitute(f).maximum(&p.1.substitute(f)),
         }
     }
+}
+
+/// `(a, rest, g, b)` with `d = g·a + rest`, `k = g·b`, `0 ≤ rest < g`, and g as large as the symbolic terms allow.
+/// Coefficients must be ≥ 0 and `k` > 0.
+fn reduce(d: &Dim, k: i64) -> (Dim, i64, i64, i64) {
+    let map = d.to_map();
+    let g = map.iter().filter(|(m, _)| !m.is_empty()).fold(k, |mut a, (_, c)| {
+        let mut b = *c;
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    });
+    let rest = map.get(&Monomial::new()).map_or(0, |c| c % g);
+    (Dim::from_map(map.into_iter().map(|(m, c)| (m, c / g)).collect()), rest, g, k / g)
 }
 
 /// Rounded towards minus infinity; the one quotient that does not fit (of `i64::MIN / -1`) saturates. `b` must not be 0.

@@ -145,7 +145,7 @@ fn errors_say_what_and_where() {
         ("graph (%x: f32[]", "line 1, column 17: expected ',', found the end of the text |  | "),
         (
             "graph () { const %w : f32[1000000, 1000000] = splat(0) return }",
-            "line 1, column 47: a constant may be made up of at most 268435456 bytes | splat(0) | ",
+            "line 1, column 47: 'splat' and 'random' may make up at most 1073741824 bytes | splat(0) | ",
         ),
     ];
     for (source, want) in cases {
@@ -172,6 +172,13 @@ fn random_constants_are_the_same_everywhere() {
     let w = g.as_constant(g.outputs()[0]).unwrap();
     assert_eq!(w.to_vec::<f32>().unwrap(), [-0.2203405, -0.9664234, 0.80152136]);
     assert!(g.verify().is_empty());
+}
+
+#[test]
+fn what_splats_make_up_is_limited_together() {
+    let source = "graph () { const %a : f32[10] = splat(0) const %b : f32[10] = splat(0) return %a, %b }";
+    let limited = |bytes| text::parse(source, &ParseOptions { constant_bytes_max: bytes, ..ParseOptions::default() });
+    assert!(limited(80).is_ok() && limited(79).is_err());
 }
 
 #[test]

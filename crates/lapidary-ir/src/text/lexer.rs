@@ -51,11 +51,13 @@ pub struct Lexer<'a> {
     at: usize,
     ahead: Option<(Token<'a>, Range<usize>)>,
     last: Range<usize>,
+    /// Bytes of constants made up so far; here, since the lexer is the one thing that passes through the whole reading.
+    pub(super) made_bytes: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub fn new(text: &'a str) -> Lexer<'a> {
-        Lexer { text, at: 0, ahead: None, last: 0..0 }
+        Lexer { text, at: 0, ahead: None, last: 0..0, made_bytes: 0 }
     }
     /// Where the token stands that [`Lexer::next`] gave last.
     pub fn last_range(&self) -> Range<usize> {

@@ -81,8 +81,16 @@ fn quoted(bytes: &[u8]) -> String {
     s
 }
 
-/// The text of the one element that the tensor repeats.
+/// What one element of a `splat` takes in memory.
+fn splat_bytes(dtype: DType) -> usize {
+    if dtype == DType::String { size_of::<bytes::Bytes>() } else { dtype.bits().div_ceil(8) }
+}
+
+/// The text of the one element that the tensor repeats, unless it is so large that a text made of such would not be read.
 fn splat_text(t: &Tensor) -> Option<String> {
+    if t.len().saturating_mul(splat_bytes(t.dtype())) > super::SPLAT_BYTES_MAX {
+        return None;
+    }
     let one = if let Some(strings) = t.as_strings() {
         let first = strings.first().filter(|f| strings.iter().all(|s| s == *f))?;
         Tensor::strings(&[], vec![first.clone()]).ok()?
@@ -187,12 +195,15 @@ pub(super) fn read_tensor(lexer: &mut Lexer, ty: &TensorType, options: &ParseOpt
         lexer.next()?;
         return Err(at(lexer, "a constant needs a type with constant sizes".into()).into());
     };
-    let limit = |lexer: &Lexer| {
-        let bytes = sizes.iter().try_fold(1usize, |a, s| a.checked_mul(*s)).and_then(|n| ty.dtype.bytes_for(n).map(|b| b.max(n / 8)));
-        if bytes.is_some_and(|b| b <= options.constant_bytes_max) {
-            return Ok(());
+    // What a few letters may make up is limited for the whole text, as each could ask for all memory. `random` goes through f64.
+    let take = |lexer: &mut Lexer, element_bytes: usize| -> Result<()> {
+        let count = sizes.iter().try_fold(1usize, |a, s| a.checked_mul(*s));
+        let total = count.and_then(|n| n.checked_mul(element_bytes)).and_then(|b| b.checked_add(lexer.made_bytes));
+        match total.filter(|t| *t <= options.constant_bytes_max) {
+            Some(total) => lexer.made_bytes = total,
+            None => return Err(at(lexer, format!("'splat' and 'random' may make up at most {} bytes", options.constant_bytes_max)).into()),
         }
-        Err(at(lexer, format!("a constant may be made up of at most {} bytes", options.constant_bytes_max)))
+        Ok(())
     };
     let tensor = match lexer.peek()?.clone() {
         Token::Hash(hash) => {
@@ -210,7 +221,7 @@ pub(super) fn read_tensor(lexer: &mut Lexer, ty: &TensorType, options: &ParseOpt
             lexer.expect('(')?;
             let one = read_scalar(lexer)?;
             lexer.expect(')')?;
-            limit(lexer)?;
+            take(lexer, splat_bytes(ty.dtype))?;
             build(ty.dtype, &[], &[one]).and_then(|one| splat(&sizes, &one))
         }
         Token::Word("random") => {
@@ -233,7 +244,7 @@ pub(super) fn read_tensor(lexer: &mut Lexer, ty: &TensorType, options: &ParseOpt
                     _ => return Err(at(lexer, "the range of 'random' is two numbers, the lower first".into()).into()),
                 },
             };
-            limit(lexer)?;
+            take(lexer, 8)?;
             Tensor::random(ty.dtype, &sizes, seed, range)
         }
         Token::Word("bytes") => {

@@ -47,9 +47,12 @@ pub struct ParseOptions<'a> {
     pub newest: &'a dyn Fn(&str, &str) -> u32,
     /// The tensor with this content hash.
     pub tensors: &'a dyn Fn(u64) -> Option<Arc<Tensor>>,
-    /// The most bytes that one `splat` or `random` may ask for.
+    /// The most bytes that all `splat` and `random` of a text may ask for.
     pub constant_bytes_max: usize,
 }
+
+/// Larger constants are printed by hash even when all elements are equal, so that a text can hold many below `constant_bytes_max`.
+const SPLAT_BYTES_MAX: usize = 1 << 20;
 
 fn unversioned(_: &str, _: &str) -> u32 {
     0
@@ -67,7 +70,7 @@ impl Default for PrintOptions<'_> {
 
 impl Default for ParseOptions<'_> {
     fn default() -> Self {
-        ParseOptions { newest: &unversioned, tensors: &no_tensors, constant_bytes_max: 256 << 20 }
+        ParseOptions { newest: &unversioned, tensors: &no_tensors, constant_bytes_max: 1 << 30 }
     }
 }
 
