@@ -38,8 +38,10 @@ codes! {
     DUPLICATE_VALUE = "onnx-duplicate-value";
     /// An operand that nothing produces.
     UNDEFINED_VALUE = "onnx-undefined-value";
-    /// Nodes that wait for each other.
-    CYCLE = "onnx-cycle";
+    /// Declared types of values that the file does not have.
+    STALE = "onnx-stale-types";
+    /// Graph inputs with initial values.
+    DEFAULTS = "onnx-default-inputs";
     /// A tensor whose data does not fit its type and shape.
     TENSOR = "onnx-tensor";
     /// An attribute that is not one value of one type.
