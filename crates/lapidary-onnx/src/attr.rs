@@ -99,9 +99,7 @@ fn decode(a: AttributeProto, kind: AttributeType, files: &mut ExternalFiles, sym
         AttributeType::Floats => Attr::Floats(a.floats),
         AttributeType::Ints => Attr::Ints(a.ints),
         AttributeType::Strings => Attr::Strs(a.strings),
-        AttributeType::Tensors => {
-            Attr::Tensors(a.tensors.iter().map(|t| tensor::decode(t, files).map(Arc::new)).collect::<Result<_>>()?)
-        }
+        AttributeType::Tensors => Attr::Tensors(a.tensors.iter().map(|t| tensor::decode(t, files).map(Arc::new)).collect::<Result<_>>()?),
         AttributeType::TypeProto => Attr::Type(types::require(&a.tp.ok_or_else(|| lacks("a type"))?, symbols)?),
         AttributeType::TypeProtos => Attr::Types(a.type_protos.iter().map(|t| types::require(t, symbols)).collect::<Result<_>>()?),
         AttributeType::SparseTensor => {

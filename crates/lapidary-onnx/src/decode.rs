@@ -29,16 +29,13 @@ pub fn model(data: &Bytes) -> Result<ModelProto> {
 
 /// A format that can be told by its first bytes, with what to do about it.
 fn other_format(data: &[u8]) -> Option<Diagnostic> {
-    let not = |what: &str, help: &str| {
-        Some(Diagnostic::error(codes::NOT_ONNX, format!("this is {what}, not an ONNX model")).help(help))
-    };
+    let not = |what: &str, help: &str| Some(Diagnostic::error(codes::NOT_ONNX, format!("this is {what}, not an ONNX model")).help(help));
     let starts = |magic: &[u8]| data.starts_with(magic);
     let holds = |at: usize, magic: &[u8]| data.get(at..).is_some_and(|rest| rest.starts_with(magic));
     match () {
-        () if starts(b"PK\x03\x04") => not(
-            "a zip archive (a PyTorch .pt file, an .npz or a package)",
-            "export a PyTorch model with torch.onnx.export; unpack an archive first",
-        ),
+        () if starts(b"PK\x03\x04") => {
+            not("a zip archive (a PyTorch .pt file, an .npz or a package)", "export a PyTorch model with torch.onnx.export; unpack an archive first")
+        }
         () if starts(b"\x80\x02") || starts(b"\x80\x03") || starts(b"\x80\x04") || starts(b"\x80\x05") => {
             not("a Python pickle (an old PyTorch file)", "load it in PyTorch and export it with torch.onnx.export")
         }
@@ -50,9 +47,7 @@ fn other_format(data: &[u8]) -> Option<Diagnostic> {
         () if starts(b"\x7fELF") => not("a program or library", "name the .onnx file that it was compiled from"),
         () if starts(b"\x1f\x8b") => not("a gzip archive", "unpack it first"),
         () if starts(b"\xfd7zXZ") || starts(b"\x28\xb5\x2f\xfd") => not("a compressed file", "unpack it first"),
-        () if starts(b"version https://git-lfs") => {
-            not("a Git LFS pointer, the model itself was not fetched", "run git lfs pull")
-        }
+        () if starts(b"version https://git-lfs") => not("a Git LFS pointer, the model itself was not fetched", "run git lfs pull"),
         () if is_safetensors(data) => {
             not("a safetensors file (weights without a graph)", "export the model that it belongs to; adapters go to merge-lora")
         }
@@ -286,12 +281,7 @@ mod tests {
     fn random_bytes_tensors_and_graphless_models_are_told_apart() {
         assert_eq!(code(&[0xff; 64]), codes::NOT_ONNX);
         assert_eq!(code(&[0; 64]), codes::NOT_ONNX);
-        let tensor = TensorProto {
-            dims: vec![1],
-            data_type: Some(1),
-            raw_data: Some(Bytes::from_static(&[0, 0, 0, 0])),
-            ..Default::default()
-        };
+        let tensor = TensorProto { dims: vec![1], data_type: Some(1), raw_data: Some(Bytes::from_static(&[0, 0, 0, 0])), ..Default::default() };
         assert_eq!(code(&tensor.encode_to_vec()), codes::NOT_ONNX);
         assert_eq!(code(&ModelProto { ir_version: Some(8), ..Default::default() }.encode_to_vec()), codes::NO_GRAPH);
     }

@@ -106,8 +106,7 @@ impl Split for NodeProto {
 
 impl Split for AttributeProto {
     fn split(mut self, to: &mut Encoder<'_>) -> io::Result<()> {
-        let head =
-            AttributeProto { name: self.name.take(), f: self.f.take(), i: self.i.take(), ..AttributeProto::default() };
+        let head = AttributeProto { name: self.name.take(), f: self.f.take(), i: self.i.take(), ..AttributeProto::default() };
         to.fields(&head)?;
         self.s.take().map_or(Ok(()), |s| to.bytes(4, &s))?;
         self.t.take().map_or(Ok(()), |t| to.message(5, t))?;

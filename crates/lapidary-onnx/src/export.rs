@@ -3,9 +3,7 @@
 use crate::codes;
 use crate::ir_version;
 use crate::model::{GraphExtras, Model};
-use crate::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto,
-};
+use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
 use crate::write::{ValueInfo, WriteOptions};
 use crate::{attr, opset, tensor, types};
 use lapidary_ir::{Attr, Diagnostic, Graph, Name, Node, NodeId, Result, Type, ValueId};

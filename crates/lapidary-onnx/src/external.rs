@@ -45,9 +45,8 @@ impl Location {
             }
         }
         let number = |key: &str| {
-            let parse = |text: &&str| {
-                text.trim().parse::<u64>().map_err(|_| bad(format!("external data has {key} '{text}', which is no size in bytes")))
-            };
+            let parse =
+                |text: &&str| text.trim().parse::<u64>().map_err(|_| bad(format!("external data has {key} '{text}', which is no size in bytes")));
             seen.get(key).map(parse).transpose()
         };
         Ok(Location {
@@ -111,10 +110,7 @@ impl ExternalFiles {
         let end = location.offset.checked_add(need).filter(|&end| end <= size).ok_or_else(|| {
             Diagnostic::error(
                 codes::EXTERNAL_SHORT,
-                format!(
-                    "'{}' has {size} bytes, and the tensor's {need} bytes would start at {}",
-                    location.path, location.offset
-                ),
+                format!("'{}' has {size} bytes, and the tensor's {need} bytes would start at {}", location.path, location.offset),
             )
             .help("the file was cut off or belongs to another model; fetch both again")
         })?;
@@ -195,9 +191,7 @@ mod tests {
     }
 
     fn entries(list: &[(&str, &str)]) -> Vec<StringStringEntryProto> {
-        list.iter()
-            .map(|(k, v)| StringStringEntryProto { key: Some((*k).into()), value: Some((*v).into()) })
-            .collect()
+        list.iter().map(|(k, v)| StringStringEntryProto { key: Some((*k).into()), value: Some((*v).into()) }).collect()
     }
 
     struct Folder(tempfile::TempDir);

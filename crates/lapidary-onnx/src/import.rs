@@ -8,7 +8,8 @@ use crate::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 use crate::read::ReadOptions;
 use crate::{ir_version, schemas, tensor, types, visit};
 use lapidary_ir::{
-    Attr, Attrs, Diagnostic, Diagnostics, Graph, Name, NodeId, NodeSpec, OpName, Region, Result, Severity, Symbols, Tensor, Type, Value, ValueId, nearest,
+    Attr, Attrs, Diagnostic, Diagnostics, Graph, Name, NodeId, NodeSpec, OpName, Region, Result, Severity, Symbols, Tensor, Type, Value, ValueId,
+    nearest,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,11 +101,12 @@ pub(crate) fn domain(name: &str) -> &str {
 fn ir_version(proto: &ModelProto, notes: &mut Vec<Diagnostic>) -> Result<u32> {
     match proto.ir_version() {
         v @ 1..=14 => Ok(v as u32),
-        v if v > i64::from(ir_version::NEWEST) => {
-            Err(Diagnostic::unsupported(codes::IR_VERSION, format!("the model has IR version {v}, newer than the newest known ({})", ir_version::NEWEST))
-                .help("export it with an older version of ONNX, or update this program")
-                .into())
-        }
+        v if v > i64::from(ir_version::NEWEST) => Err(Diagnostic::unsupported(
+            codes::IR_VERSION,
+            format!("the model has IR version {v}, newer than the newest known ({})", ir_version::NEWEST),
+        )
+        .help("export it with an older version of ONNX, or update this program")
+        .into()),
         v => {
             notes.push(Diagnostic::warning(codes::IR_VERSION, format!("the model has IR version {v}; it is read as version 3")));
             Ok(3)
@@ -235,6 +237,8 @@ impl Building<'_> {
         }
         let name = Name::from(name);
         let id = self.graph.add_input(name.clone(), Type::Unknown);
+        // It was there before all nodes: found late, it must not put off those that use it.
+        self.graph.node_mut(id.node).position = 0;
         self.values.insert(name.clone(), id);
         self.captures.push(name);
         Some(id)
@@ -260,7 +264,8 @@ impl Importer<'_> {
         if depth > REGION_DEPTH_MAX {
             return Err(Diagnostic::error(codes::TOO_DEEP, format!("subgraphs are nested more than {REGION_DEPTH_MAX} deep")).into());
         }
-        let mut b = Building { graph: Graph::new(proto.name()), extras: GraphExtras::default(), values: FxHashMap::default(), captures: vec![], outer };
+        let mut b =
+            Building { graph: Graph::new(proto.name()), extras: GraphExtras::default(), values: FxHashMap::default(), captures: vec![], outer };
         b.extras.doc = proto.doc_string.take();
         b.extras.metadata = std::mem::take(&mut proto.metadata_props);
         b.extras.annotations = std::mem::take(&mut proto.quantization_annotation);
@@ -541,10 +546,7 @@ fn about_value(mut e: Diagnostics, name: &str) -> Diagnostics {
 
 /// What a tensor carries besides elements; its name only where nothing else keeps it.
 pub(crate) fn tensor_extra(t: TensorProto, with_name: bool) -> Option<TensorExtra> {
-    let extra = TensorExtra {
-        name: t.name.filter(|n| with_name && !n.is_empty()),
-        doc: t.doc_string.filter(|d| !d.is_empty()),
-        metadata: t.metadata_props,
-    };
+    let extra =
+        TensorExtra { name: t.name.filter(|n| with_name && !n.is_empty()), doc: t.doc_string.filter(|d| !d.is_empty()), metadata: t.metadata_props };
     (extra != TensorExtra::default()).then_some(extra)
 }

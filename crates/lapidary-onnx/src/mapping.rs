@@ -32,9 +32,7 @@ pub fn open(path: &Path, access: Access) -> Result<Bytes> {
         let error = match e.kind() {
             std::io::ErrorKind::NotFound => Diagnostic::error(codes::FILE_MISSING, format!("there is no file '{place}'"))
                 .help("check the path; it is relative to the current folder"),
-            std::io::ErrorKind::PermissionDenied => {
-                Diagnostic::error(codes::FILE_UNREADABLE, format!("no permission to read '{place}'"))
-            }
+            std::io::ErrorKind::PermissionDenied => Diagnostic::error(codes::FILE_UNREADABLE, format!("no permission to read '{place}'")),
             _ => Diagnostic::error(codes::FILE_UNREADABLE, format!("'{place}' cannot be read: {e}")),
         };
         Diagnostics::from(error.file(place.clone()))
@@ -62,12 +60,9 @@ pub fn open(path: &Path, access: Access) -> Result<Bytes> {
             .into());
     }
     if size > MAX_FILE_BYTES {
-        return Err(Diagnostic::error(
-            codes::FILE_TOO_LARGE,
-            format!("'{place}' has {size} bytes, more than the limit of {MAX_FILE_BYTES}"),
-        )
-        .file(place)
-        .into());
+        return Err(Diagnostic::error(codes::FILE_TOO_LARGE, format!("'{place}' has {size} bytes, more than the limit of {MAX_FILE_BYTES}"))
+            .file(place)
+            .into());
     }
     match access {
         Access::Map => map(&file).map_err(fail),

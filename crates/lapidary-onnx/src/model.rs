@@ -1,8 +1,8 @@
 //! A model: the graph, and what an ONNX file says around it.
 
 use crate::proto::{
-    DeviceConfigurationProto, FunctionProto, NodeDeviceConfigurationProto, StringStringEntryProto, TensorAnnotation,
-    TrainingInfoProto, ValueInfoProto,
+    DeviceConfigurationProto, FunctionProto, NodeDeviceConfigurationProto, StringStringEntryProto, TensorAnnotation, TrainingInfoProto,
+    ValueInfoProto,
 };
 use lapidary_ir::{Diagnostic, Graph, Name, Tensor};
 use std::collections::{BTreeMap, BTreeSet};

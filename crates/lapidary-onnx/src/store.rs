@@ -116,8 +116,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// `NAME.onnx.data`, a plain name: what stands in the model as its location.
 fn side_name(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
-        Diagnostic::error(codes::FILE_UNWRITABLE, "a model with external data needs a file name in UTF-8")
-            .file(path.display().to_string())
+        Diagnostic::error(codes::FILE_UNWRITABLE, "a model with external data needs a file name in UTF-8").file(path.display().to_string())
     })?;
     Ok(format!("{name}.data"))
 }
@@ -159,11 +158,8 @@ impl SidePlan {
             offset
         });
         let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
-        tensor.external_data = vec![
-            entry("location", self.location.clone()),
-            entry("offset", offset.to_string()),
-            entry("length", length.to_string()),
-        ];
+        tensor.external_data =
+            vec![entry("location", self.location.clone()), entry("offset", offset.to_string()), entry("length", length.to_string())];
         tensor.data_location = Some(DataLocation::External as i32);
     }
 
@@ -187,12 +183,10 @@ fn check_target(path: &Path) -> Result<()> {
         return Err(Diagnostic::error(codes::FILE_UNWRITABLE, format!("'{place}' names no file")).file(place).into());
     }
     match std::fs::metadata(path) {
-        Ok(kind) if !kind.is_file() => {
-            Err(Diagnostic::error(codes::FILE_UNWRITABLE, format!("'{place}' exists and is not a regular file"))
-                .file(place)
-                .help("name a file to write")
-                .into())
-        }
+        Ok(kind) if !kind.is_file() => Err(Diagnostic::error(codes::FILE_UNWRITABLE, format!("'{place}' exists and is not a regular file"))
+            .file(place)
+            .help("name a file to write")
+            .into()),
         _ => Ok(()),
     }
 }

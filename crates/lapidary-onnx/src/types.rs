@@ -19,9 +19,7 @@ pub fn decode(t: &TypeProto, symbols: &mut Symbols) -> Result<Type> {
         Some(Value::SparseTensorType(t)) => Type::Sparse(tensor(t.elem_type(), t.shape.as_ref(), symbols)?),
         Some(Value::SequenceType(s)) => Type::Sequence(Arc::new(element(s.elem_type.as_deref(), symbols)?)),
         Some(Value::OptionalType(o)) => Type::Optional(Arc::new(element(o.elem_type.as_deref(), symbols)?)),
-        Some(Value::MapType(m)) => {
-            Type::Map(crate::tensor::dtype(m.key_type())?, Arc::new(element(m.value_type.as_deref(), symbols)?))
-        }
+        Some(Value::MapType(m)) => Type::Map(crate::tensor::dtype(m.key_type())?, Arc::new(element(m.value_type.as_deref(), symbols)?)),
     })
 }
 
@@ -61,23 +59,13 @@ pub fn dim_names(t: &TypeProto, visit: &mut dyn FnMut(&str)) {
 pub fn encode(t: &Type, named: &dyn Fn(&str) -> bool) -> Option<TypeProto> {
     let value = match t {
         Type::Unknown => return None,
-        Type::Tensor(t) => {
-            Value::TensorType(type_proto::Tensor { elem_type: Some(t.dtype.onnx_code()), shape: shape(&t.shape, named) })
+        Type::Tensor(t) => Value::TensorType(type_proto::Tensor { elem_type: Some(t.dtype.onnx_code()), shape: shape(&t.shape, named) }),
+        Type::Sparse(t) => Value::SparseTensorType(type_proto::SparseTensor { elem_type: Some(t.dtype.onnx_code()), shape: shape(&t.shape, named) }),
+        Type::Sequence(t) => Value::SequenceType(Box::new(type_proto::Sequence { elem_type: encode(t, named).map(Box::new) })),
+        Type::Optional(t) => Value::OptionalType(Box::new(type_proto::Optional { elem_type: encode(t, named).map(Box::new) })),
+        Type::Map(key, t) => {
+            Value::MapType(Box::new(type_proto::Map { key_type: Some(key.onnx_code()), value_type: encode(t, named).map(Box::new) }))
         }
-        Type::Sparse(t) => Value::SparseTensorType(type_proto::SparseTensor {
-            elem_type: Some(t.dtype.onnx_code()),
-            shape: shape(&t.shape, named),
-        }),
-        Type::Sequence(t) => {
-            Value::SequenceType(Box::new(type_proto::Sequence { elem_type: encode(t, named).map(Box::new) }))
-        }
-        Type::Optional(t) => {
-            Value::OptionalType(Box::new(type_proto::Optional { elem_type: encode(t, named).map(Box::new) }))
-        }
-        Type::Map(key, t) => Value::MapType(Box::new(type_proto::Map {
-            key_type: Some(key.onnx_code()),
-            value_type: encode(t, named).map(Box::new),
-        })),
     };
     Some(TypeProto { value: Some(value), denotation: None })
 }

@@ -18,21 +18,13 @@ fn generated_proto_is_current() {
         return;
     }
     let old = std::fs::read_to_string(&committed).expect("src/proto/onnx.rs is committed");
-    assert!(
-        old == fresh,
-        "src/proto/onnx.rs is stale: run LAPIDARY_BLESS=1 cargo test -p lapidary-onnx generated_proto_is_current"
-    );
+    assert!(old == fresh, "src/proto/onnx.rs is stale: run LAPIDARY_BLESS=1 cargo test -p lapidary-onnx generated_proto_is_current");
 }
 
 /// Compiles the schema without `protoc` and returns the Rust source. Comments are left out: the schema beside it has them.
 fn generate(proto: &Path) -> String {
     let descriptors = protox::compile(["onnx-ml.proto"], [proto]).expect("the schema compiles");
     let out = tempfile::tempdir().expect("a temporary folder");
-    prost_build::Config::new()
-        .bytes(["."])
-        .disable_comments(["."])
-        .out_dir(out.path())
-        .compile_fds(descriptors)
-        .expect("code generation");
+    prost_build::Config::new().bytes(["."]).disable_comments(["."]).out_dir(out.path()).compile_fds(descriptors).expect("code generation");
     std::fs::read_to_string(out.path().join("onnx.rs")).expect("one file per protobuf package")
 }
