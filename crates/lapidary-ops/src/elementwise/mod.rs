@@ -3,6 +3,7 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod contents;
+pub(crate) mod kernels;
 pub(crate) mod math;
 
 use crate::numbers::{bools, floats, map, store, store_wide, wide};

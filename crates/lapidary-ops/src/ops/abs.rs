@@ -6,10 +6,13 @@
 //!
 //! Versions: 1, 6, 13. Source: the ONNX operator "Abs".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::UnaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Abs)),
     eval: Some(|c| elementwise::number(c, &f64::abs, &i128::abs)),
     forms: &[forms::CONSUMED_INPUTS],
     ..OpDef::base("Abs", include_str!("abs.rs"), infer)

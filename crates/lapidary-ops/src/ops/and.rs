@@ -6,10 +6,13 @@
 //!
 //! Versions: 1, 7. Source: the ONNX operator "And".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::And)),
     eval: Some(|c| elementwise::logic(c, &|a, b| a && b)),
     commutative: true,
     forms: &[forms::BROADCAST],

@@ -6,7 +6,12 @@
 //!
 //! Versions: 7, 22. Source: the ONNX operator "Asin".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::float(c, &f64::asin)), ..OpDef::base("Asin", include_str!("asin.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Asin)),
+    eval: Some(|c| elementwise::float(c, &f64::asin)),
+    ..OpDef::base("Asin", include_str!("asin.rs"), elementwise::same)
+};

@@ -6,7 +6,12 @@
 //!
 //! Versions: 9, 22. Source: the ONNX operator "Asinh".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::float(c, &f64::asinh)), ..OpDef::base("Asinh", include_str!("asinh.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Asinh)),
+    eval: Some(|c| elementwise::float(c, &f64::asinh)),
+    ..OpDef::base("Asinh", include_str!("asinh.rs"), elementwise::same)
+};

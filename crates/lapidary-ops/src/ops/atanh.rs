@@ -6,7 +6,12 @@
 //!
 //! Versions: 9, 22. Source: the ONNX operator "Atanh".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::float(c, &f64::atanh)), ..OpDef::base("Atanh", include_str!("atanh.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Atanh)),
+    eval: Some(|c| elementwise::float(c, &f64::atanh)),
+    ..OpDef::base("Atanh", include_str!("atanh.rs"), elementwise::same)
+};

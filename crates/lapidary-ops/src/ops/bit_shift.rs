@@ -7,10 +7,13 @@
 //!
 //! Versions: 11, 28. Source: the ONNX operator "BitShift".
 
-use crate::{Datum, EvalCtx, OpDef, elementwise};
+use crate::elementwise::kernels;
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("BitShift", include_str!("bit_shift.rs"), elementwise::broadcast) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("BitShift", include_str!("bit_shift.rs"), elementwise::broadcast) };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let bits = c.tensor(0)?.dtype().bits() as i128;
@@ -20,4 +23,23 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         Some("RIGHT") => elementwise::arithmetic(c, &|_, _| f64::NAN, &|a, b| a >> if inside(b) { b } else { 127 }),
         _ => Err(c.error("bad-attribute", "'direction' must be \"LEFT\" or \"RIGHT\"").into()),
     }
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let right = c.node().attrs.str("direction") == Some("RIGHT");
+    kernels::map(c, &[0, 1], &|k, v| {
+        let dtype = k.dtype(v[0]);
+        if !right {
+            return k.binary(BinaryOp::Shl, v[0], v[1]);
+        }
+        if !dtype.is_signed_int() {
+            return k.binary(BinaryOp::Shr, v[0], v[1]);
+        }
+        // Shifts out of range leave the sign alone.
+        let last = k.int(dtype, dtype.bits() as i64 - 1);
+        let (negative, far) = (kernels::compared(k, BinaryOp::Lt, v[1], 0.0), k.binary(BinaryOp::Gt, v[1], last));
+        let out = k.binary(BinaryOp::Or, negative, far);
+        let by = k.select(out, last, v[1]);
+        k.binary(BinaryOp::Shr, v[0], by)
+    })
 }

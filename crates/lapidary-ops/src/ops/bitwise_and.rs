@@ -6,9 +6,12 @@
 //!
 //! Versions: 18. Source: the ONNX operator "BitwiseAnd".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::BitAnd)),
     eval: Some(|c| elementwise::arithmetic(c, &|_, _| f64::NAN, &|a, b| a & b)),
     commutative: true,
     ..OpDef::base("BitwiseAnd", include_str!("bitwise_and.rs"), elementwise::broadcast)

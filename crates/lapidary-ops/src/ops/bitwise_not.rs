@@ -6,7 +6,12 @@
 //!
 //! Versions: 18. Source: the ONNX operator "BitwiseNot".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::number(c, &|x| x, &|x| !x)), ..OpDef::base("BitwiseNot", include_str!("bitwise_not.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::BitNot)),
+    eval: Some(|c| elementwise::number(c, &|x| x, &|x| !x)),
+    ..OpDef::base("BitwiseNot", include_str!("bitwise_not.rs"), elementwise::same)
+};

@@ -6,9 +6,12 @@
 //!
 //! Versions: 18. Source: the ONNX operator "BitwiseXor".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::BitXor)),
     eval: Some(|c| elementwise::arithmetic(c, &|_, _| f64::NAN, &|a, b| a ^ b)),
     commutative: true,
     ..OpDef::base("BitwiseXor", include_str!("bitwise_xor.rs"), elementwise::broadcast)

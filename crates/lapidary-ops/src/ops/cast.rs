@@ -13,10 +13,11 @@
 //!
 //! Versions: 1, 6, 9, 13, 19, 21, 23, 24, 25, 28. Source: the ONNX operator "Cast".
 
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef, cast};
+use crate::elementwise::kernels;
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, cast};
 use lapidary_ir::{Attr, DType, Node, Result};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[NAMES], ..OpDef::base("Cast", include_str!("cast.rs"), infer) };
+pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), forms: &[NAMES], ..OpDef::base("Cast", include_str!("cast.rs"), infer) };
 
 /// Version 6 made `to` a number.
 const NAMES: Form = Form {
@@ -52,4 +53,14 @@ fn infer(c: &mut InferCtx<'_>) -> Result<()> {
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let to = target(c.node).ok_or_else(|| c.error("bad-attribute", "'to' is not an element type"))?;
     Ok(vec![cast::cast(c, c.tensor(0)?, to)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let to = c.output(0)?.dtype;
+    // Integers of less than a byte wrap; a cast of floats alone would saturate.
+    let wraps = to.is_packed() && to.is_int();
+    kernels::unary(c, &|k, x| {
+        let v = if wraps && k.dtype(x).is_float() { k.cast(DType::I32, x) } else { x };
+        k.cast(to, v)
+    })
 }

@@ -6,10 +6,12 @@
 //!
 //! Versions: 15, 19, 21, 23, 24, 25. Source: the ONNX operator "CastLike".
 
-use crate::{Datum, EvalCtx, InferCtx, OpDef, cast};
+use crate::elementwise::kernels;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, cast};
+use lapidary_ir::DType;
 use lapidary_ir::Result;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("CastLike", include_str!("cast_like.rs"), infer) };
+pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("CastLike", include_str!("cast_like.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let (from, to) = (c.ty(0)?, c.dtype(1)?);
@@ -20,4 +22,14 @@ fn infer(c: &mut InferCtx<'_>) -> Result<()> {
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     Ok(vec![cast::cast(c, c.tensor(0)?, c.tensor(1)?.dtype())?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let to = c.output(0)?.dtype;
+    // Integers of less than a byte wrap; a cast of floats alone would saturate.
+    let wraps = to.is_packed() && to.is_int();
+    kernels::unary(c, &|k, x| {
+        let v = if wraps && k.dtype(x).is_float() { k.cast(DType::I32, x) } else { x };
+        k.cast(to, v)
+    })
 }

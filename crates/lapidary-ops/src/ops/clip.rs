@@ -9,15 +9,18 @@
 //!
 //! Versions: 1, 6, 11, 12, 13. Source: the ONNX operator "Clip".
 
+use crate::elementwise::kernels;
 use crate::elementwise::{self, contents};
 use crate::numbers::{floats, wide};
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef, forms};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, forms};
 use lapidary_ir::{Attr, DType, Graph, NodeId, Result, Tensor};
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[BOUNDS, forms::CONSUMED_INPUTS], ..OpDef::base("Clip", include_str!("clip.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), forms: &[BOUNDS, forms::CONSUMED_INPUTS], ..OpDef::base("Clip", include_str!("clip.rs"), infer) };
 
 /// Version 11 made operands of the bounds.
-const BOUNDS: Form = Form { since: 11, lift, lower };
+const BOUNDS: Form = Form { since: 11, lift: newer, lower: older };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let bound = |slot: usize| if c.has(slot) { c.contents(slot).filter(|b| b.dims.len() == 1).map(|b| Some(b.dims[0].clone())) } else { Some(None) };
@@ -57,7 +60,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     })
 }
 
-fn lift(g: &mut Graph, n: NodeId) -> Result<bool> {
+fn newer(g: &mut Graph, n: NodeId) -> Result<bool> {
     let dtype = g.node(n).input(0).map_or(DType::Unknown, |v| g.dtype(v));
     let bounds = ["min", "max"].map(|name| g.node(n).attrs.float(name));
     if bounds.iter().any(Option::is_some) && !dtype.is_float() {
@@ -71,7 +74,7 @@ fn lift(g: &mut Graph, n: NodeId) -> Result<bool> {
     forms::lifted(g, n, 11)
 }
 
-fn lower(g: &mut Graph, n: NodeId) -> Result<(), String> {
+fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
     let bounds = [(2, "max"), (1, "min")].map(|(slot, name)| (slot, name, forms::constant(g, n, slot, name)));
     if g.node(n).input(0).is_none_or(|v| !g.dtype(v).is_float()) {
         return Err("before version 11, only floats can be clipped".into());
@@ -84,4 +87,19 @@ fn lower(g: &mut Graph, n: NodeId) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let attribute = |name| c.node().attrs.float(name).map(f64::from);
+    let attributes = [attribute("min"), attribute("max")];
+    let slots: Vec<usize> = (0..3).filter(|s| c.has(*s)).collect();
+    let given = [1, 2].map(|s| slots.iter().position(|x| *x == s));
+    kernels::map(c, &slots, &|k, v| {
+        let bound = |k: &mut lapidary_kernel::KernelBuilder, i: usize| {
+            given[i].map(|slot| v[slot]).or_else(|| attributes[i].map(|a| kernels::number(k, v[0], a)))
+        };
+        let (low, high) = (bound(k, 0), bound(k, 1));
+        let x = low.map_or(v[0], |l| k.binary(BinaryOp::Max, v[0], l));
+        high.map_or(x, |h| k.binary(BinaryOp::Min, x, h))
+    })
 }

@@ -6,7 +6,12 @@
 //!
 //! Versions: 9, 22. Source: the ONNX operator "Cosh".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::float(c, &f64::cosh)), ..OpDef::base("Cosh", include_str!("cosh.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Cosh)),
+    eval: Some(|c| elementwise::float(c, &f64::cosh)),
+    ..OpDef::base("Cosh", include_str!("cosh.rs"), elementwise::same)
+};

@@ -7,10 +7,13 @@
 //!
 //! Versions: 1, 6, 7, 13, 14. Source: the ONNX operator "Div".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::Div)),
     eval: Some(|c| elementwise::arithmetic(c, &|a, b| a / b, &|a, b| if b == 0 { 0 } else { a / b })),
     forms: &[forms::BROADCAST, forms::CONSUMED_INPUTS],
     ..OpDef::base("Div", include_str!("div.rs"), infer)

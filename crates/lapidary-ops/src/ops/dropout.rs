@@ -9,11 +9,16 @@
 //!
 //! Versions: 1, 6, 7, 10, 12, 13, 22. Source: the ONNX operator "Dropout".
 
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef, forms};
+use crate::elementwise::kernels;
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, forms};
 use lapidary_ir::{Attr, DType, Result, Tensor};
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(eval), forms: &[RATIO, IS_TEST, forms::CONSUMED_INPUTS], ..OpDef::base("Dropout", include_str!("dropout.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
+    eval: Some(eval),
+    forms: &[RATIO, IS_TEST, forms::CONSUMED_INPUTS],
+    ..OpDef::base("Dropout", include_str!("dropout.rs"), infer)
+};
 
 /// Version 12 made operands of `ratio` and the mode.
 const RATIO: Form = Form {
@@ -68,4 +73,20 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     }
     let mask = if (1..10).contains(&c.node.op.version) { x.dtype() } else { DType::Bool };
     Ok(vec![x.clone().into(), Tensor::from_f64(mask, x.sizes(), &vec![1.0; x.len()])?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    if c.constant(2).and_then(|t| t.to_i64()?.first().copied()).unwrap_or(c.has(2) as i64) != 0 {
+        return Err(c.unsupported("'Dropout' in training mode is random").into());
+    }
+    kernels::unary(c, &|_, x| x)?;
+    if c.wants(1) {
+        let mask = c.output(1)?;
+        let mut k = c.kernel();
+        let at = kernels::points(&mut k, &mask.dims);
+        let one = k.int(mask.dtype, 1);
+        k.store(mask.buffer, at, one);
+        c.push(k);
+    }
+    Ok(())
 }

@@ -6,12 +6,25 @@
 //!
 //! Versions: 1, 6, 22. Source: the ONNX operator "Elu".
 
-use crate::{Datum, EvalCtx, OpDef, elementwise, forms};
+use crate::elementwise::kernels;
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[forms::CONSUMED_INPUTS], ..OpDef::base("Elu", include_str!("elu.rs"), elementwise::same) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), forms: &[forms::CONSUMED_INPUTS], ..OpDef::base("Elu", include_str!("elu.rs"), elementwise::same) };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let alpha = f64::from(c.node.attrs.float("alpha").unwrap_or(1.0));
     elementwise::float(c, &|x| if x < 0.0 { alpha * x.exp_m1() } else { x })
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let alpha = f64::from(c.node().attrs.float("alpha").unwrap_or(1.0));
+    kernels::unary(c, &|k, x| {
+        let below = kernels::exp_minus_one(k, x);
+        let below = kernels::scaled(k, below, alpha);
+        let negative = kernels::compared(k, BinaryOp::Lt, x, 0.0);
+        k.select(negative, below, x)
+    })
 }

@@ -7,12 +7,19 @@
 //! Versions: 1, 7, 11, 13, 19. Source: the ONNX operator "Equal".
 
 use crate::elementwise::broadcast::indices;
+use crate::elementwise::kernels;
 use crate::{Datum, EvalCtx, InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
 use lapidary_ir::Tensor;
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(eval), commutative: true, forms: &[forms::BROADCAST], ..OpDef::base("Equal", include_str!("equal.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::Eq)),
+    eval: Some(eval),
+    commutative: true,
+    forms: &[forms::BROADCAST],
+    ..OpDef::base("Equal", include_str!("equal.rs"), infer)
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     elementwise::broadcast_bool(c)?;

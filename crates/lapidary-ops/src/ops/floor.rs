@@ -6,9 +6,12 @@
 //!
 //! Versions: 1, 6, 13. Source: the ONNX operator "Floor".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise, forms};
+use lapidary_kernel::UnaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Floor)),
     eval: Some(|c| elementwise::float(c, &f64::floor)),
     forms: &[forms::CONSUMED_INPUTS],
     ..OpDef::base("Floor", include_str!("floor.rs"), elementwise::same)

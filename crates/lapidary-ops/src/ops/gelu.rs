@@ -7,11 +7,13 @@
 //!
 //! Versions: 20. Source: the ONNX operator "Gelu".
 
+use crate::elementwise::kernels;
 use crate::elementwise::math;
-use crate::{Datum, EvalCtx, OpDef, elementwise};
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
 use lapidary_ir::Result;
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Gelu", include_str!("gelu.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("Gelu", include_str!("gelu.rs"), elementwise::same) };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     match c.node.attrs.str("approximate").unwrap_or("none") {
@@ -22,4 +24,24 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         }
         other => Err(c.error("bad-attribute", format!("'approximate' is \"{other}\"")).help("\"none\" and \"tanh\" are known").into()),
     }
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let tanh = c.node().attrs.str("approximate") == Some("tanh");
+    kernels::unary(c, &|k, x| {
+        let gate = if tanh {
+            let square = k.mul(x, x);
+            let inner = kernels::scaled(k, square, 0.044715);
+            let inner = kernels::plus(k, inner, 1.0);
+            let inner = k.mul(inner, x);
+            let inner = kernels::scaled(k, inner, (2.0 / std::f64::consts::PI).sqrt());
+            k.unary(UnaryOp::Tanh, inner)
+        } else {
+            let inner = kernels::scaled(k, x, std::f64::consts::FRAC_1_SQRT_2);
+            k.unary(UnaryOp::Erf, inner)
+        };
+        let gate = kernels::plus(k, gate, 1.0);
+        let half = kernels::scaled(k, x, 0.5);
+        k.mul(half, gate)
+    })
 }

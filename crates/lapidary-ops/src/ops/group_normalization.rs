@@ -17,7 +17,7 @@ pub static DEF: OpDef =
     OpDef { eval: Some(eval), forms: &[PER_CHANNEL], ..OpDef::base("GroupNormalization", include_str!("group_normalization.rs"), elementwise::same) };
 
 /// Version 21 gave every channel its own scale and bias.
-const PER_CHANNEL: Form = Form { since: 21, lift, lower };
+const PER_CHANNEL: Form = Form { since: 21, lift: newer, lower: older };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let (x, scale, bias) = (c.tensor(0)?, c.tensor(1)?, c.tensor(2)?);
@@ -50,7 +50,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 }
 
 /// Repeats constant parameters; computed ones stay in the old form.
-fn lift(g: &mut Graph, n: NodeId) -> Result<bool> {
+fn newer(g: &mut Graph, n: NodeId) -> Result<bool> {
     let channels = g.node(n).input(0).and_then(|v| g.ty(v).dims()?.get(1)?.as_const());
     let groups = g.node(n).attrs.int("num_groups").filter(|k| *k > 0);
     let (Some(channels), Some(groups)) = (channels, groups) else { return Ok(false) };
@@ -65,7 +65,7 @@ fn lift(g: &mut Graph, n: NodeId) -> Result<bool> {
     forms::lifted(g, n, 21)
 }
 
-fn lower(g: &mut Graph, n: NodeId) -> Result<(), String> {
+fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
     let groups = g.node(n).attrs.int("num_groups").filter(|k| *k > 0).ok_or("'num_groups' is missing")? as usize;
     let mut lowered = vec![];
     for (slot, name) in [(1, "scale"), (2, "bias")] {

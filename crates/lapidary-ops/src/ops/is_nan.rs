@@ -6,7 +6,12 @@
 //!
 //! Versions: 9, 13, 20. Source: the ONNX operator "IsNaN".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::test(c, &f64::is_nan)), ..OpDef::base("IsNaN", include_str!("is_nan.rs"), elementwise::same_bool) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::IsNan)),
+    eval: Some(|c| elementwise::test(c, &f64::is_nan)),
+    ..OpDef::base("IsNaN", include_str!("is_nan.rs"), elementwise::same_bool)
+};

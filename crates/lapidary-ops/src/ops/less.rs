@@ -6,10 +6,13 @@
 //!
 //! Versions: 1, 7, 9, 13. Source: the ONNX operator "Less".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::Lt)),
     eval: Some(|c| elementwise::compare(c, &|a, b| a < b, &|a, b| a < b)),
     forms: &[forms::BROADCAST],
     ..OpDef::base("Less", include_str!("less.rs"), infer)

@@ -6,10 +6,13 @@
 //!
 //! Versions: 12, 16. Source: the ONNX operator "LessOrEqual".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::Le)),
     eval: Some(|c| elementwise::compare(c, &|a, b| a <= b, &|a, b| a <= b)),
     ..OpDef::base("LessOrEqual", include_str!("less_or_equal.rs"), infer)
 };

@@ -6,9 +6,12 @@
 //!
 //! Versions: 1, 6, 13. Source: the ONNX operator "Log".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise, forms};
+use lapidary_kernel::UnaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Log)),
     eval: Some(|c| elementwise::float(c, &f64::ln)),
     forms: &[forms::CONSUMED_INPUTS],
     ..OpDef::base("Log", include_str!("log.rs"), elementwise::same)

@@ -6,11 +6,14 @@
 //!
 //! Versions: 1, 6, 8, 12, 13. Source: the ONNX operator "Min".
 
+use crate::elementwise::kernels;
 use crate::elementwise::math;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::fold_op(c, BinaryOp::Min)),
     eval: Some(|c| elementwise::variadic(c, &math::minimum, &|a, b| a.min(b))),
     commutative: true,
     forms: &[forms::VARIADIC, forms::CONSUMED_INPUTS],

@@ -7,11 +7,13 @@
 //!
 //! Versions: 10, 13, 28. Source: the ONNX operator "Mod".
 
+use crate::elementwise::kernels;
 use crate::elementwise::math::{float_mod, floor_mod};
-use crate::{Datum, EvalCtx, InferCtx, OpDef, elementwise};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, elementwise};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Mod", include_str!("modulo.rs"), infer) };
+pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("Mod", include_str!("modulo.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     elementwise::broadcast(c)?;
@@ -30,4 +32,9 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         return elementwise::arithmetic(c, &|a, b| a % b, &|a, b| if b == 0 { 0 } else { a % b });
     }
     elementwise::arithmetic(c, &float_mod, &floor_mod)
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let op = if c.node().attrs.int("fmod") == Some(1) { BinaryOp::Rem } else { BinaryOp::Mod };
+    kernels::binary_op(c, op)
 }

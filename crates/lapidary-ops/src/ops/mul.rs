@@ -6,10 +6,13 @@
 //!
 //! Versions: 1, 6, 7, 13, 14. Source: the ONNX operator "Mul".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::Mul)),
     eval: Some(|c| elementwise::arithmetic(c, &|a, b| a * b, &|a, b| a.wrapping_mul(b))),
     commutative: true,
     forms: &[forms::BROADCAST, forms::CONSUMED_INPUTS],

@@ -6,10 +6,13 @@
 //!
 //! Versions: 1, 6, 13. Source: the ONNX operator "Neg".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::UnaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Neg)),
     eval: Some(|c| elementwise::number(c, &|x| -x, &|x| -x)),
     forms: &[forms::CONSUMED_INPUTS],
     ..OpDef::base("Neg", include_str!("neg.rs"), infer)

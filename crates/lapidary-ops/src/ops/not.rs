@@ -6,12 +6,15 @@
 //!
 //! Versions: 1. Source: the ONNX operator "Not".
 
+use crate::elementwise::kernels;
 use crate::numbers::bools;
 use crate::{Datum, EvalCtx, InferCtx, OpDef, elementwise};
 use lapidary_ir::Result;
 use lapidary_ir::Tensor;
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Not", include_str!("not.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(|c| kernels::unary_op(c, UnaryOp::Not)), eval: Some(eval), ..OpDef::base("Not", include_str!("not.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     elementwise::contents::map1(c, |x| elementwise::contents::negate(Some(x.clone())));

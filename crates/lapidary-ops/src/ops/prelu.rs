@@ -10,15 +10,21 @@
 
 use crate::elementwise;
 use crate::elementwise::broadcast::{broadcast_sizes, zip2};
+use crate::elementwise::kernels;
 use crate::numbers::{floats, store, store_wide, wide};
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef, forms};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, forms};
 use lapidary_ir::{Graph, NodeId, Result};
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(eval), forms: &[CHANNELS, forms::CONSUMED_INPUTS], ..OpDef::base("PRelu", include_str!("prelu.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
+    eval: Some(eval),
+    forms: &[CHANNELS, forms::CONSUMED_INPUTS],
+    ..OpDef::base("PRelu", include_str!("prelu.rs"), infer)
+};
 
 /// Version 7 brought numpy broadcasting.
-const CHANNELS: Form = Form { since: 7, lift, lower };
+const CHANNELS: Form = Form { since: 7, lift: newer, lower: older };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     elementwise::common_dtype(c, [0, 1])?;
@@ -46,7 +52,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     Ok(vec![store(x.dtype(), &sizes, &out)?.into()])
 }
 
-fn lift(g: &mut Graph, n: NodeId) -> Result<bool> {
+fn newer(g: &mut Graph, n: NodeId) -> Result<bool> {
     let (Some(x), Some(slope)) = (g.node(n).input(0), g.node(n).input(1)) else { return Ok(false) };
     let (Some(rank), Some(slopes)) = (g.ty(x).rank(), g.ty(slope).dims().map(<[_]>::to_vec)) else { return Ok(false) };
     if let [channels] = slopes.as_slice()
@@ -59,7 +65,15 @@ fn lift(g: &mut Graph, n: NodeId) -> Result<bool> {
     forms::lifted(g, n, 7)
 }
 
-fn lower(g: &mut Graph, n: NodeId) -> Result<(), String> {
+fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
     let single = g.node(n).input(1).and_then(|v| g.ty(v).as_tensor()?.shape.elements()).is_some_and(|e| e.as_const() == Some(1));
     if single { Ok(()) } else { Err("before version 7, slopes belong to channels".into()) }
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    kernels::map(c, &[0, 1], &|k, v| {
+        let below = k.mul(v[0], v[1]);
+        let negative = kernels::compared(k, BinaryOp::Lt, v[0], 0.0);
+        k.select(negative, below, v[0])
+    })
 }

@@ -6,10 +6,21 @@
 //!
 //! Versions: 1, 6, 13, 14. Source: the ONNX operator "Relu".
 
-use crate::{OpDef, elementwise, forms};
+use crate::elementwise::kernels;
+use crate::{LowerCtx, OpDef, elementwise, forms};
+use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| elementwise::number(c, &|x| if x < 0.0 { 0.0 } else { x }, &|x| x.max(0))),
     forms: &[forms::CONSUMED_INPUTS],
     ..OpDef::base("Relu", include_str!("relu.rs"), elementwise::same)
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    kernels::unary(c, &|k, x| {
+        let zero = kernels::number(k, x, 0.0);
+        k.binary(BinaryOp::Max, x, zero)
+    })
+}

@@ -6,7 +6,12 @@
 //!
 //! Versions: 11, 22. Source: the ONNX operator "Round".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::float(c, &f64::round_ties_even)), ..OpDef::base("Round", include_str!("round.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Round)),
+    eval: Some(|c| elementwise::float(c, &f64::round_ties_even)),
+    ..OpDef::base("Round", include_str!("round.rs"), elementwise::same)
+};

@@ -7,11 +7,14 @@
 //!
 //! Versions: 9. Source: the ONNX operator "Shrink".
 
+use crate::elementwise::kernels;
 use crate::numbers::{floats, map, store};
-use crate::{Datum, EvalCtx, OpDef, elementwise};
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
+use lapidary_ir::DType;
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Shrink", include_str!("shrink.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("Shrink", include_str!("shrink.rs"), elementwise::same) };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let lambd = f64::from(c.node.attrs.float("lambd").unwrap_or(0.5));
@@ -26,4 +29,20 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         return elementwise::float(c, &shrink);
     }
     Ok(vec![store(t.dtype(), t.sizes(), &map(&floats(c, t)?, &|x| shrink(x).trunc()))?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let lambd = f64::from(c.node().attrs.float("lambd").unwrap_or(0.5));
+    let bias = f64::from(c.node().attrs.float("bias").unwrap_or(0.0));
+    kernels::unary(c, &|k, x| {
+        let dtype = k.dtype(x);
+        // Integers are computed as real numbers and truncated.
+        let v = if dtype.is_float() { x } else { k.cast(DType::F64, x) };
+        let (up, down) = (kernels::plus(k, v, bias), kernels::plus(k, v, -bias));
+        let (low, high) = (kernels::compared(k, BinaryOp::Lt, v, -lambd), kernels::compared(k, BinaryOp::Gt, v, lambd));
+        let zero = kernels::number(k, v, 0.0);
+        let inner = k.select(high, down, zero);
+        let v = k.select(low, up, inner);
+        k.cast(dtype, v)
+    })
 }

@@ -6,8 +6,13 @@
 //!
 //! Versions: 9, 13. Source: the ONNX operator "Sign".
 
+use crate::elementwise::kernels;
 use crate::elementwise::math;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::number(c, &math::sign, &i128::signum)), ..OpDef::base("Sign", include_str!("sign.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Sign)),
+    eval: Some(|c| elementwise::number(c, &math::sign, &i128::signum)),
+    ..OpDef::base("Sign", include_str!("sign.rs"), elementwise::same)
+};

@@ -6,6 +6,12 @@
 //!
 //! Versions: 7, 22. Source: the ONNX operator "Sin".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(|c| elementwise::float(c, &f64::sin)), ..OpDef::base("Sin", include_str!("sin.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Sin)),
+    eval: Some(|c| elementwise::float(c, &f64::sin)),
+    ..OpDef::base("Sin", include_str!("sin.rs"), elementwise::same)
+};

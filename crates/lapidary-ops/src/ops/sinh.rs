@@ -6,7 +6,12 @@
 //!
 //! Versions: 9, 22. Source: the ONNX operator "Sinh".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::float(c, &f64::sinh)), ..OpDef::base("Sinh", include_str!("sinh.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Sinh)),
+    eval: Some(|c| elementwise::float(c, &f64::sinh)),
+    ..OpDef::base("Sinh", include_str!("sinh.rs"), elementwise::same)
+};

@@ -6,8 +6,17 @@
 //!
 //! Versions: 1, 22. Source: the ONNX operator "Softplus".
 
+use crate::elementwise::kernels;
 use crate::elementwise::math;
-use crate::{OpDef, elementwise};
+use crate::{LowerCtx, OpDef, elementwise};
+use lapidary_ir::Result;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| elementwise::float(c, &math::softplus)), ..OpDef::base("Softplus", include_str!("softplus.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
+    eval: Some(|c| elementwise::float(c, &math::softplus)),
+    ..OpDef::base("Softplus", include_str!("softplus.rs"), elementwise::same)
+};
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    kernels::unary(c, &kernels::softplus)
+}

@@ -6,10 +6,13 @@
 //!
 //! Versions: 1, 6, 7, 13, 14. Source: the ONNX operator "Sub".
 
+use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
 use lapidary_ir::Result;
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::binary_op(c, BinaryOp::Sub)),
     eval: Some(|c| elementwise::arithmetic(c, &|a, b| a - b, &|a, b| a - b)),
     forms: &[forms::BROADCAST, forms::CONSUMED_INPUTS],
     ..OpDef::base("Sub", include_str!("sub.rs"), infer)

@@ -6,9 +6,12 @@
 //!
 //! Versions: 1, 6, 8, 13. Source: the ONNX operator "Sum".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise, forms};
+use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::fold_op(c, BinaryOp::Add)),
     eval: Some(|c| elementwise::variadic(c, &|a, b| a + b, &|a, b| a + b)),
     commutative: true,
     forms: &[forms::VARIADIC, forms::CONSUMED_INPUTS],

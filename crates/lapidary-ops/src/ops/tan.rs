@@ -6,6 +6,12 @@
 //!
 //! Versions: 7, 22. Source: the ONNX operator "Tan".
 
+use crate::elementwise::kernels;
 use crate::{OpDef, elementwise};
+use lapidary_kernel::UnaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(|c| elementwise::float(c, &f64::tan)), ..OpDef::base("Tan", include_str!("tan.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| kernels::unary_op(c, UnaryOp::Tan)),
+    eval: Some(|c| elementwise::float(c, &f64::tan)),
+    ..OpDef::base("Tan", include_str!("tan.rs"), elementwise::same)
+};

@@ -7,12 +7,13 @@
 //! Versions: 9, 16. Source: the ONNX operator "Where".
 
 use crate::elementwise::broadcast::{broadcast_sizes, indices};
+use crate::elementwise::kernels;
 use crate::elementwise::{self, contents};
 use crate::numbers::bools;
-use crate::{Contents, Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Contents, Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{Dim, Result, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Where", include_str!("where.rs"), infer) };
+pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("Where", include_str!("where.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = elementwise::common_dtype(c, [1, 2])?;
@@ -67,4 +68,8 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         bytes.extend_from_slice(&from.bytes()[k * unit..(k + 1) * unit]);
     }
     Ok(vec![Tensor::new(x.dtype(), &sizes, bytes)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    kernels::map(c, &[0, 1, 2], &|k, v| k.select(v[0], v[1], v[2]))
 }
