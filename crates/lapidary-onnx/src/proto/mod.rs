@@ -4,6 +4,7 @@
 //! of copying weights. `onnx.rs` is written by the test `generated_proto_is_current` when `LAPIDARY_BLESS=1` is set.
 
 #[allow(clippy::all, rustdoc::all, missing_docs)]
+#[rustfmt::skip]
 mod onnx;
 
 pub use onnx::*;
