@@ -14,6 +14,7 @@ mod asinh;
 mod atan;
 mod atanh;
 mod batch_normalization;
+mod average_pool;
 mod bit_shift;
 mod bitwise_and;
 mod bitwise_not;
@@ -30,6 +31,9 @@ mod compress;
 mod concat;
 mod constant;
 mod constant_of_shape;
+mod conv;
+mod conv_integer;
+mod conv_transpose;
 mod cos;
 mod cosh;
 mod cum_sum;
@@ -38,6 +42,7 @@ mod dequantize_linear;
 mod div;
 mod dropout;
 mod dynamic_quantize_linear;
+mod einsum;
 mod elu;
 mod equal;
 mod erf;
@@ -50,6 +55,10 @@ mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gelu;
+mod gemm;
+mod global_average_pool;
+mod global_lp_pool;
+mod global_max_pool;
 mod greater;
 mod greater_or_equal;
 mod group_normalization;
@@ -68,7 +77,11 @@ mod log;
 mod log_softmax;
 mod lp_normalization;
 mod lrn;
+mod lp_pool;
+mod mat_mul;
+mod mat_mul_integer;
 mod max;
+mod max_pool;
 mod mean;
 mod mean_variance_normalization;
 mod min;
@@ -84,6 +97,8 @@ mod pad;
 mod pow;
 mod prelu;
 mod quantize_linear;
+mod q_linear_conv;
+mod q_linear_mat_mul;
 mod range;
 mod reciprocal;
 mod reduce_l1;
@@ -150,6 +165,7 @@ pub static OPS: &[&OpDef] = &[
     &asinh::DEF,
     &atan::DEF,
     &atanh::DEF,
+    &average_pool::DEF,
     &batch_normalization::DEF,
     &bit_shift::DEF,
     &bitwise_and::DEF,
@@ -167,6 +183,9 @@ pub static OPS: &[&OpDef] = &[
     &concat::DEF,
     &constant::DEF,
     &constant_of_shape::DEF,
+    &conv::DEF,
+    &conv_integer::DEF,
+    &conv_transpose::DEF,
     &cos::DEF,
     &cosh::DEF,
     &cum_sum::DEF,
@@ -175,6 +194,7 @@ pub static OPS: &[&OpDef] = &[
     &div::DEF,
     &dropout::DEF,
     &dynamic_quantize_linear::DEF,
+    &einsum::DEF,
     &elu::DEF,
     &equal::DEF,
     &erf::DEF,
@@ -187,6 +207,10 @@ pub static OPS: &[&OpDef] = &[
     &gather_elements::DEF,
     &gather_nd::DEF,
     &gelu::DEF,
+    &gemm::DEF,
+    &global_average_pool::DEF,
+    &global_lp_pool::DEF,
+    &global_max_pool::DEF,
     &greater::DEF,
     &greater_or_equal::DEF,
     &group_normalization::DEF,
@@ -205,7 +229,11 @@ pub static OPS: &[&OpDef] = &[
     &log::DEF,
     &log_softmax::DEF,
     &lp_normalization::DEF,
+    &lp_pool::DEF,
+    &mat_mul::DEF,
+    &mat_mul_integer::DEF,
     &max::DEF,
+    &max_pool::DEF,
     &mean::DEF,
     &mean_variance_normalization::DEF,
     &min::DEF,
@@ -220,6 +248,8 @@ pub static OPS: &[&OpDef] = &[
     &prelu::DEF,
     &pad::DEF,
     &pow::DEF,
+    &q_linear_conv::DEF,
+    &q_linear_mat_mul::DEF,
     &quantize_linear::DEF,
     &rms_normalization::DEF,
     &range::DEF,

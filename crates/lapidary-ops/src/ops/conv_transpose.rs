@@ -1,0 +1,85 @@
+//! `ConvTranspose(x, w, b)`: each element of x adds its multiple of the kernel to the result, at a place `stride` further for each step;
+//! the gradient of a convolution. `y[n, o, s·stride + k·dilation - pad…] += x[n, c, s…] · w[c, o, k…]`.
+//!
+//! x: [N, C, D…], w: [C, M/G, K…], b: [M] (optional), y: [N, M, S…] with `S = stride·(D - 1) + output_padding + reach - pads`, or
+//! `output_shape`. Floats, accumulated in f64. Source: ONNX ConvTranspose-22.
+
+use crate::cells::room;
+use crate::contract::{Extents, contract};
+use crate::ops::conv::{add_bias, group, unravel};
+use crate::ops::mat_mul::reals;
+use crate::window::{kernel_shape, transposed_dims};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{DType, Dim, Result, Shape};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ConvTranspose", include_str!("conv_transpose.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let x = c.ty(0)?;
+    let group = Dim::from(group(c, &c.node.attrs)?);
+    let shape = match (x.shape.dims(), c.dims(1)) {
+        (Some(x), Some(w)) if x.len() >= 3 && x.len() == w.len() => {
+            c.same("channels of the operand and of the weight", &x[1], &w[0])?;
+            let (spatial, _) = transposed_dims(c, &c.node.attrs, &x[2..], &w[2..])?;
+            Shape::Ranked([x[0].clone(), &w[1] * &group].into_iter().chain(spatial).collect())
+        }
+        (Some(x), Some(w)) => return Err(c.error("shape-conflict", format!("a weight of shape {w:?} does not fit {x:?}")).into()),
+        (Some(x), None) => c.fresh_shape(x.len()),
+        (None, Some(w)) => c.fresh_shape(w.len()),
+        (None, None) => Shape::Unranked,
+    };
+    c.set_tensor(0, x.dtype, shape);
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (x, w, bias) = (c.tensor(0)?, c.tensor(1)?, c.optional(2)?);
+    let group = group(c, &c.node.attrs)?;
+    let (xs, ws) = (x.sizes(), w.sizes());
+    if xs.len() != ws.len() || xs.len() < 3 || xs[1] != ws[0] || xs[1] % group != 0 {
+        let message = format!("a weight of shape {ws:?} does not fit an operand of shape {xs:?} in {group} groups");
+        return Err(c.error("shape-conflict", message).into());
+    }
+    let kernel = kernel_shape(c, &c.node.attrs, Some(&ws[2..]))?;
+    let dims = |s: &[usize]| s.iter().map(|s| Dim::from(*s)).collect::<Vec<_>>();
+    let (out_dims, begin) = transposed_dims(c, &c.node.attrs, &dims(&xs[2..]), &dims(&kernel))?;
+    let out_spatial =
+        out_dims.iter().map(|d| crate::shapes::size_of(c, "a size of the result", d.as_const().unwrap_or(-1))).collect::<Result<Vec<_>>>()?;
+    let begin: Vec<i64> = begin.iter().map(|d| d.as_const().unwrap_or(0)).collect();
+    let axis = |name: &str| c.node.attrs.ints(name).map_or(vec![1; kernel.len()], |v| v.to_vec());
+    let (strides, dilations) = (axis("strides"), axis("dilations"));
+
+    let (depth, per): (usize, usize) = (xs[1] / group, kernel.iter().product());
+    let (rows, columns): (usize, usize) = (ws[1] * per, xs[2..].iter().product());
+    let sizes = [&[xs[0], ws[1] * group], out_spatial.as_slice()].concat();
+    room(c, DType::F64, &sizes)?;
+    room(c, DType::F64, &[xs[0] * group, rows, columns])?;
+    let (xv, wv) = (reals(c, x)?, reals(c, w)?);
+    let e = Extents { batch: xs[0] * group, rows, columns, depth };
+    let blocks = contract(e, &|b, i, k, run: &mut [f64]| wv.fill(((b % group) * depth + k) * rows + i, rows, run), &|b, k, j, run: &mut [f64]| {
+        xv.fill((b * depth + k) * columns + j, 1, run)
+    });
+    let pixels: usize = out_spatial.iter().product();
+    let mut out = vec![0.0; sizes.iter().product()];
+    for (r, row) in blocks.chunks_exact(columns.max(1)).enumerate() {
+        // Row r is one element of the kernel in one channel of one group.
+        let k = unravel(r % per, &kernel);
+        let plane = r / per * pixels;
+        for (j, v) in row.iter().enumerate() {
+            let step = unravel(j, &xs[2..]);
+            let place = (0..k.len()).try_fold(0, |p, a| {
+                let i = step[a] as i64 * strides[a] + k[a] as i64 * dilations[a] - begin[a];
+                let i = usize::try_from(i).ok().filter(|i| *i < out_spatial[a])?;
+                Some(p * out_spatial[a] + i)
+            });
+            if let Some(p) = place {
+                out[plane + p] += v;
+            }
+        }
+    }
+    if let Some(bias) = bias {
+        let bias = bias.to_f64().ok_or_else(|| c.error("type-error", "the bias is not real"))?;
+        add_bias(c, &mut out, &sizes, &bias)?;
+    }
+    Ok(vec![crate::numbers::store(x.dtype(), &sizes, &out)?.into()])
+}

@@ -1,0 +1,48 @@
+//! `MaxPool(x)`: the largest element under each step of a window over the spatial axes of x: [N, C, D…]. Padding is never the largest.
+//!
+//! A second output gives where it lies, as i64 positions in the whole operand (column-major in space with `storage_order=1`).
+//! Attributes `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad`, `ceil_mode`. Floats, i8, u8. Source: ONNX MaxPool-22.
+
+use crate::ops::conv::unravel;
+use crate::pool::{Pool, infer_window};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{DType, Result, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("MaxPool", include_str!("max_pool.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let dtype = c.dtype(0)?;
+    let shape = infer_window(c)?;
+    c.set_tensor(0, dtype, shape.clone());
+    c.set_tensor(1, DType::I64, shape);
+    Ok(())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let dtype = c.tensor(0)?.dtype();
+    let pool = Pool::of(c)?;
+    let lowest = dtype.int_range().map_or(f64::NEG_INFINITY, |(low, _)| low as f64);
+    let found = pool.each(|_, covered| {
+        let mut best: Option<usize> = None;
+        for p in covered {
+            let v = pool.values[*p];
+            if best.is_none_or(|b| v > pool.values[b] || (v.is_nan() && !pool.values[b].is_nan())) {
+                best = Some(*p);
+            }
+        }
+        best
+    });
+    let values: Vec<f64> = found.iter().map(|p| p.map_or(lowest, |p| pool.values[p])).collect();
+    let by_column = c.node.attrs.int("storage_order").unwrap_or(0) == 1;
+    let pixels: usize = pool.window.image.iter().product();
+    let place = |p: usize| {
+        if !by_column {
+            return p as i64;
+        }
+        let index = unravel(p % pixels, &pool.window.image);
+        let spatial = index.iter().zip(&pool.window.image).rev().fold(0, |at, (i, s)| at * s + i);
+        (p / pixels * pixels + spatial) as i64
+    };
+    let places: Vec<i64> = found.iter().map(|p| p.map_or(-1, place)).collect();
+    Ok(vec![crate::numbers::store(dtype, &pool.sizes, &values)?.into(), Tensor::from_slice(&pool.sizes, &places).into()])
+}

@@ -1,0 +1,52 @@
+//! `QLinearMatMul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero)`: the matrix product of the numbers that a and b stand for,
+//! `(a - a_zero) · a_scale`, quantized again: `saturate(round(y / y_scale) + y_zero)`, ties to even.
+//!
+//! a, b, y: i8, u8 or floats of 8 bits; scales and zero points scalars, one for each row of a, or one for each column of b.
+//! Source: ONNX QLinearMatMul-21.
+
+use crate::ops::mat_mul::product_shape;
+use crate::ops::mat_mul_integer::integer_product;
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{DType, Result, Shape, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("QLinearMatMul", include_str!("q_linear_mat_mul.rs"), infer) };
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let dtype = c.dtype(7)?;
+    let shape = match (c.dims(0), c.dims(3)) {
+        (Some(a), Some(b)) => product_shape(c, a, b)?,
+        _ => Shape::Unranked,
+    };
+    c.set_tensor(0, dtype, shape);
+    Ok(())
+}
+
+/// The scales in `slot`.
+pub fn scales(c: &EvalCtx<'_>, slot: usize) -> Result<Vec<f64>> {
+    let found = c.tensor(slot)?.to_f64().filter(|v| !v.is_empty());
+    found.ok_or_else(|| c.error("type-error", format!("operand {slot} holds no scales")).into())
+}
+
+/// Sums in units of `scale(i)` to the integer type of the zero point in `slot`.
+pub fn requantize(c: &EvalCtx<'_>, sums: &[i64], sizes: &[usize], scale: impl Fn(usize) -> f64, slot: usize) -> Result<Tensor> {
+    let zero = c.tensor(slot)?;
+    let z = zero.to_f64().and_then(|v| v.first().copied()).unwrap_or(0.0);
+    let Some((low, high)) = zero.dtype().int_range() else {
+        return Err(c.unsupported(format!("results of type {} are not evaluated", zero.dtype())).into());
+    };
+    let values = sums.iter().enumerate().map(|(i, s)| ((*s as f64 * scale(i)).round_ties_even() + z).clamp(low as f64, high as f64));
+    Tensor::from_f64(zero.dtype(), sizes, &values.collect::<Vec<_>>())
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let (a, b) = (c.tensor(0)?, c.tensor(3)?);
+    if a.dtype() == DType::F64 || a.dtype().is_float() {
+        return Err(c.unsupported(format!("operands of type {} are not evaluated", a.dtype())).into());
+    }
+    let (sums, sizes) = integer_product(c, a, b, (2, 5))?;
+    let (sa, sb, sy) = (scales(c, 1)?, scales(c, 4)?, scales(c, 6)?);
+    let columns = if b.rank() > 1 { b.sizes()[b.rank() - 1] } else { 1 }.max(1);
+    let at = |s: &[f64], i: usize| if s.len() == 1 { s[0] } else { s[i % s.len()] };
+    let scale = |i: usize| at(&sa, i / columns) * at(&sb, i % columns) / sy[0];
+    Ok(vec![requantize(c, &sums, &sizes, scale, 7)?.into()])
+}
