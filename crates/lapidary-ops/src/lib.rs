@@ -22,6 +22,7 @@ mod reduce;
 pub mod schema;
 mod shapes;
 mod softmax;
+mod views;
 mod window;
 
 pub use contents::Contents;

@@ -4,10 +4,13 @@
 
 use crate::cells::{Cells, CellsMut, around, room};
 use crate::shapes::{axis_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::axis_of;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::Index;
+
 use lapidary_ir::{DType, Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Concat", include_str!("concat.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Concat", include_str!("concat.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let count = c.input_count();
@@ -78,4 +81,28 @@ pub fn join(c: &EvalCtx<'_>, parts: &[&lapidary_ir::Tensor], axis: i64) -> Resul
         cells.iter().for_each(|(c, run)| out.push_run(c, block * run, *run));
     }
     out.finish(&sizes)
+}
+
+/// One kernel per operand, each filling its slice of the result.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let y = c.output(0)?;
+    let axis = axis_of(c, c.node().attrs.int("axis").unwrap_or(0), y.rank())?;
+    let mut start = Dim::from(0);
+    for slot in 0..c.node().inputs().len() {
+        let x = c.input(slot)?;
+        let mut k = c.kernel();
+        let at: Vec<Index> = k.parallel_all("i", &x.dims).into_iter().map(Into::into).collect();
+        let v = k.load(x.buffer, x.dtype, at.clone());
+        let mut to = at;
+        to[axis] = to[axis].add_dim(&start);
+        k.store(y.buffer, to, v);
+        c.push(k);
+        start = &start + &x.dims[axis];
+        for (i, d) in x.dims.iter().enumerate() {
+            if i != axis {
+                c.check_equal(d, &y.dims[i], false);
+            }
+        }
+    }
+    Ok(())
 }

@@ -5,10 +5,12 @@
 
 use crate::cells::{pick, room};
 use crate::shapes::{shape_from, size_of};
-use crate::{Contents, Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Contents, Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::Index;
+
 use lapidary_ir::{Attrs, Dim, Result, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ConstantOfShape", include_str!("constant_of_shape.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("ConstantOfShape", include_str!("constant_of_shape.rs"), infer) };
 
 fn value(attrs: &Attrs) -> Tensor {
     attrs.tensor("value").map_or_else(|| Tensor::from_vec(vec![0f32]), |t| (**t).clone())
@@ -35,4 +37,18 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let sizes = c.ints(0)?.into_iter().map(|v| size_of(c, "an entry of the shape", v)).collect::<Result<Vec<_>>>()?;
     let count = room(c, value.dtype(), &sizes)?;
     Ok(vec![pick(&value, &sizes, std::iter::repeat_n(0, count))?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let y = c.output(0)?;
+    let fill = value(&c.node().attrs);
+    let mut k = c.kernel();
+    let at: Vec<Index> = k.parallel_all("i", &y.dims).into_iter().map(Into::into).collect();
+    let v = match (fill.to_i64(), fill.to_f64()) {
+        (Some(v), _) => k.int(y.dtype, v.first().copied().unwrap_or(0)),
+        (None, v) => k.constant(y.dtype, v.and_then(|v| v.first().copied()).unwrap_or(0.0)),
+    };
+    k.store(y.buffer, at, v);
+    c.push(k);
+    Ok(())
 }

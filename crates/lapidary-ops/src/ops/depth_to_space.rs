@@ -4,10 +4,12 @@
 //! Any element type. Source: ONNX DepthToSpace-13.
 
 use crate::cells::{strided, strides};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::Index;
+
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("DepthToSpace", include_str!("depth_to_space.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("DepthToSpace", include_str!("depth_to_space.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -42,4 +44,22 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let walk = if by_channel { [s[0], s[1], s[4], s[2], s[5], s[3]] } else { [s[0], s[3], s[4], s[1], s[5], s[2]] };
     let out = strided(x, &[n, depth, h, b, w, b], &walk.map(|s| s as isize), 0)?;
     Ok(vec![out.reshaped(&[n, depth, h * b, w * b])?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let block = c.node().attrs.int("blocksize").unwrap_or(1);
+    let depth_first = c.node().attrs.str("mode").unwrap_or("DCR") == "DCR";
+    let channels = y.dims[1].clone();
+    let mut k = c.kernel();
+    let (n, ch) = (k.parallel("n", x.dims[0].clone()), k.parallel("c", channels.clone()));
+    let (h, bh) = (k.parallel("h", x.dims[2].clone()), k.parallel("bh", block.into()));
+    let (w, bw) = (k.parallel("w", x.dims[3].clone()), k.parallel("bw", block.into()));
+    let (block, at) = (Dim::from(block), |a| Index::from(a));
+    let inner = at(bh).scale(&block).add(&at(bw));
+    let source = if depth_first { inner.scale(&channels).add(&at(ch)) } else { at(ch).scale(&(&block * &block)).add(&inner) };
+    let v = k.load(x.buffer, x.dtype, [at(n), source, at(h), at(w)]);
+    k.store(y.buffer, [at(n), at(ch), at(h).scale(&block).add(&at(bh)), at(w).scale(&block).add(&at(bw))], v);
+    c.push(k);
+    Ok(())
 }

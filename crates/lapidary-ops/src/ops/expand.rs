@@ -4,10 +4,12 @@
 
 use crate::cells::room;
 use crate::shapes::{broadcast_sizes, expand, move_contents, shape_from, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::gather_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Expand", include_str!("expand.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Expand", include_str!("expand.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -29,4 +31,13 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let sizes = broadcast_sizes(c, data.sizes(), &wanted)?;
     room(c, data.dtype(), &sizes)?;
     Ok(vec![expand(data, &sizes)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let lead = y.rank() - x.rank();
+    for (d, r) in x.dims.iter().zip(&y.dims[lead..]) {
+        c.check_equal(d, r, true);
+    }
+    gather_view(c, &x, &y, |k, at| (k.broadcast(at, &y.dims, &x.dims), vec![]))
 }

@@ -3,10 +3,12 @@
 //! `axis` may equal the rank. Any element type. Source: ONNX Flatten-25.
 
 use crate::shapes::{Report, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::reshape_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Attrs, Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Flatten", include_str!("flatten.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Flatten", include_str!("flatten.rs"), infer) };
 
 fn axis(c: &impl Report, attrs: &Attrs, rank: usize) -> Result<usize> {
     let axis = attrs.int("axis").unwrap_or(1);
@@ -36,4 +38,9 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let data = c.tensor(0)?;
     let (rows, columns) = data.sizes().split_at(axis(c, &c.node.attrs, data.rank())?);
     Ok(vec![data.reshaped(&[rows.iter().product(), columns.iter().product()])?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    reshape_view(c, &x, &y)
 }

@@ -4,10 +4,12 @@
 
 use crate::cells::{Cells, CellsMut, around, room};
 use crate::shapes::{axis_in, index_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::{axis_of, gather_view};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Gather", include_str!("gather.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Gather", include_str!("gather.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -38,4 +40,18 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         places.iter().for_each(|p| out.push_run(&cells, (block * size + p) * run, run));
     }
     Ok(vec![out.finish(&sizes)?.into()])
+}
+
+/// Indices outside of the axis are clamped into it: a library never reads beyond its buffers.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, indices, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let axis = axis_of(c, c.node().attrs.int("axis").unwrap_or(0), x.rank())?;
+    gather_view(c, &x, &y, |k, at| {
+        let picked = at[axis..axis + indices.rank()].to_vec();
+        let v = k.load(indices.buffer, indices.dtype, picked);
+        let mut from = at[..axis].to_vec();
+        from.push(k.wrapped_index(v, &x.dims[axis]));
+        from.extend_from_slice(&at[axis + indices.rank()..]);
+        (from, vec![])
+    })
 }

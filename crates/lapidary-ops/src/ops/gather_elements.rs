@@ -5,10 +5,12 @@
 
 use crate::cells::{pick, room, strides, visit};
 use crate::shapes::{axis_in, index_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::{axis_of, gather_view};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("GatherElements", include_str!("gather_elements.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("GatherElements", include_str!("gather_elements.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -60,4 +62,16 @@ pub fn places(c: &EvalCtx<'_>, sizes: &[usize], index_sizes: &[usize], indices: 
         out.push(place);
     });
     wrong.map(|()| out)
+}
+
+/// Indices outside of the axis are clamped into it.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, indices, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let axis = axis_of(c, c.node().attrs.int("axis").unwrap_or(0), x.rank())?;
+    gather_view(c, &x, &y, |k, at| {
+        let v = k.load(indices.buffer, indices.dtype, at.to_vec());
+        let mut from = at.to_vec();
+        from[axis] = k.wrapped_index(v, &x.dims[axis]);
+        (from, vec![])
+    })
 }

@@ -5,10 +5,13 @@
 
 use crate::cells::{Cells, CellsMut, room, strides};
 use crate::shapes::{index_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::gather_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::Index;
+
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("GatherND", include_str!("gather_nd.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("GatherND", include_str!("gather_nd.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -55,4 +58,26 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         out.push_run(&cells, place, run);
     }
     Ok(vec![out.finish(&sizes)?.into()])
+}
+
+/// Indices outside of their axes are clamped into them.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, indices, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let batch = usize::try_from(c.node().attrs.int("batch_dims").unwrap_or(0)).unwrap_or(0);
+    let depth = indices.dims.last().and_then(|d| d.as_const()).and_then(|d| usize::try_from(d).ok());
+    let depth = depth
+        .filter(|d| batch + d <= x.rank() && indices.rank() > batch)
+        .ok_or_else(|| c.unsupported("the length of an index is only known at run time"))?;
+    gather_view(c, &x, &y, |k, at| {
+        let tuple = &at[..indices.rank() - 1];
+        let mut from = at[..batch].to_vec();
+        for i in 0..depth {
+            let mut place = tuple.to_vec();
+            place.push(Index::from(i as i64));
+            let v = k.load(indices.buffer, indices.dtype, place);
+            from.push(k.wrapped_index(v, &x.dims[batch + i]));
+        }
+        from.extend_from_slice(&at[indices.rank() - 1..]);
+        (from, vec![])
+    })
 }

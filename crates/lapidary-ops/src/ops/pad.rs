@@ -6,10 +6,13 @@
 
 use crate::cells::{Cells, CellsMut, room, strides, visit};
 use crate::shapes::{axes_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
-use lapidary_ir::{Result, Shape};
+use crate::views::axis_of;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::{BinaryOp, Index, KernelBuilder};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Pad", include_str!("pad.rs"), infer) };
+use lapidary_ir::{DType, Dim, Result, Shape};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Pad", include_str!("pad.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -104,4 +107,73 @@ fn axis_sources(c: &EvalCtx<'_>, mode: &str, size: i64, before: i64, after: i64)
         return Err(c.error("pad", format!("mode '{mode}' is not known")).help("it is one of constant, reflect, edge, wrap").into());
     }
     Ok((0..total).map(|i| source(i).and_then(|s| usize::try_from(s).ok())).collect())
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let mode = c.node().attrs.str("mode").unwrap_or("constant").to_owned();
+    let pads = c.sizes(1, "how much is padded")?;
+    let axes = if c.has(3) {
+        let found = c.sizes(3, "which axes are padded")?;
+        found.iter().filter_map(Dim::as_const).map(|a| axis_of(c, a, x.rank())).collect::<Result<Vec<_>>>()?
+    } else {
+        (0..x.rank()).collect()
+    };
+    if pads.len() != 2 * axes.len() {
+        return Err(c.unsupported(format!("{} pads for {} axes", pads.len(), axes.len())).into());
+    }
+    let mut before = vec![Dim::from(0); x.rank()];
+    axes.iter().zip(&pads).for_each(|(a, p)| before[*a] = p.clone());
+    let fill = if c.has(2) { Some(c.input(2)?) } else { None };
+    let mut k = c.kernel();
+    let at: Vec<Index> = k.parallel_all("i", &y.dims).into_iter().map(Into::into).collect();
+    let mut from: Vec<Index> = at.iter().zip(&before).map(|(i, b)| i.add_dim(&-b)).collect();
+    let v = match mode.as_str() {
+        "constant" => {
+            let otherwise = match fill {
+                Some(f) => Some(match c.constant(2).and_then(|t| t.to_f64()).and_then(|v| v.first().copied()) {
+                    Some(v) => k.constant(x.dtype, v),
+                    None => k.load(f.buffer, f.dtype, vec![Index::from(0); f.rank()]),
+                }),
+                None => None,
+            };
+            let guard = from.iter().cloned().zip(x.dims.iter().cloned()).collect();
+            k.load_guarded(x.buffer, x.dtype, from, guard, otherwise)
+        }
+        "edge" | "reflect" | "wrap" => {
+            for (i, d) in from.iter_mut().zip(&x.dims) {
+                *i = folded(&mut k, &mode, i, d);
+            }
+            k.load(x.buffer, x.dtype, from)
+        }
+        _ => return Err(c.unsupported(format!("there is no padding mode '{mode}'")).into()),
+    };
+    k.store(y.buffer, at, v);
+    c.push(k);
+    Ok(())
+}
+
+/// The position within `0..size` that a position outside stands for.
+fn folded(k: &mut KernelBuilder, mode: &str, i: &Index, size: &Dim) -> Index {
+    if i.known_within(size, &|a| k.extent(a)) {
+        return i.clone();
+    }
+    let (v, one) = (k.index(i.clone()), Dim::from(1));
+    let (zero, last) = (k.int(DType::I64, 0), k.index(Index::from(size - &one)));
+    let v = match mode {
+        "wrap" => {
+            let n = k.index(Index::from(size.clone()));
+            k.binary(BinaryOp::Mod, v, n)
+        }
+        "reflect" => {
+            // A triangle wave of period 2·(size − 1); a single element repeats.
+            let period = k.index(Index::from((&(size - &one) * &Dim::from(2)).maximum(&one)));
+            let v = k.binary(BinaryOp::Mod, v, period);
+            let back = k.sub(period, v);
+            k.binary(BinaryOp::Min, v, back)
+        }
+        _ => v,
+    };
+    let v = k.binary(BinaryOp::Max, v, zero);
+    Index::value(k.binary(BinaryOp::Min, v, last))
 }

@@ -4,10 +4,12 @@
 //! Scalars of one numeric type. Source: ONNX Range-27.
 
 use crate::cells::room;
-use crate::{Contents, Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Contents, Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::Index;
+
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Range", include_str!("range.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Range", include_str!("range.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(0)?;
@@ -69,4 +71,29 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let n = room(c, dtype, &[count(start, limit, delta).ok_or_else(endless)?])?;
     let values: Vec<f64> = (0..n).map(|i| start + i as f64 * delta).collect();
     Ok(vec![Tensor::from_f64(dtype, &[n], &values)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let y = c.output(0)?;
+    let known: Vec<Option<Dim>> = (0..3).map(|i| c.contents(i).and_then(|v| v.dims.first().cloned())).collect();
+    let mut k = c.kernel();
+    let i = k.parallel("i", y.dims[0].clone());
+    let v = match (&known[0], &known[2]) {
+        (Some(start), Some(step)) => {
+            let v = k.index(Index::from(i).scale(step).add_dim(start));
+            k.cast(y.dtype, v)
+        }
+        _ => {
+            let (start, step) = (c.input(0)?, c.input(2)?);
+            let start = k.load(start.buffer, start.dtype, vec![Index::from(0); start.rank()]);
+            let step = k.load(step.buffer, step.dtype, vec![Index::from(0); step.rank()]);
+            let n = k.index(i.into());
+            let n = k.cast(y.dtype, n);
+            let v = k.mul(n, step);
+            k.add(start, v)
+        }
+    };
+    k.store(y.buffer, [i.into()], v);
+    c.push(k);
+    Ok(())
 }

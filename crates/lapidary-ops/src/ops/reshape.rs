@@ -4,10 +4,12 @@
 //! axis with `allowzero=1`. Any element type. Source: ONNX Reshape-25.
 
 use crate::shapes::{MAX_RANK, move_contents, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::reshape_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Reshape", include_str!("reshape.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Reshape", include_str!("reshape.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -113,4 +115,9 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         return Err(c.error("reshape", format!("{:?} cannot be reshaped to {wanted:?}", data.sizes())).into());
     }
     Ok(vec![data.reshaped(&sizes)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    reshape_view(c, &x, &y)
 }

@@ -7,10 +7,13 @@
 
 use crate::cells::{Cells, CellsMut, around, room, strides, visit};
 use crate::shapes::{axes_in, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
-use lapidary_ir::{Dim, Result, Shape, Symbols, Tensor};
+use crate::views::axis_of;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::{BinaryOp, ExprId, Index, KernelBuilder, UnaryOp};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Resize", include_str!("resize.rs"), infer) };
+use lapidary_ir::{DType, Dim, Result, Shape, Symbols, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Resize", include_str!("resize.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -301,4 +304,191 @@ fn nearest(x: &Tensor, axes: &[usize], sizes: &[usize], plans: &[Option<Plan>]) 
     let (cells, mut out) = (Cells::of(x), CellsMut::empty(x.dtype(), sizes.iter().product()));
     visit(sizes, |index| out.push(&cells, index.iter().enumerate().map(|(a, i)| steps[a][*i]).sum()));
     out.finish(sizes)
+}
+
+/// Nearest neighbours by whole factors are index arithmetic; everything else computes its coordinates in f32, as ONNX Runtime does.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let attrs = &c.node().attrs;
+    let text = |name: &str, default: &str| attrs.str(name).unwrap_or(default).to_owned();
+    let how = Plain {
+        mode: text("mode", "nearest"),
+        coordinates: text("coordinate_transformation_mode", "half_pixel"),
+        nearest: text("nearest_mode", "round_prefer_floor"),
+        cubic_a: attrs.float("cubic_coeff_a").unwrap_or(-0.75) as f64,
+    };
+    for (on, what) in [
+        (attrs.int("antialias").unwrap_or(0) != 0, "antialias"),
+        (attrs.int("exclude_outside").unwrap_or(0) != 0 && how.mode == "cubic", "exclude_outside"),
+        (how.coordinates == "tf_crop_and_resize", "tf_crop_and_resize"),
+    ] {
+        if on {
+            return Err(c.unsupported(format!("there is no native code for Resize with {what} yet")).into());
+        }
+    }
+    let all: Vec<i64> = (0..x.rank() as i64).collect();
+    let axes = attrs.ints("axes").unwrap_or(&all).iter().map(|a| axis_of(c, *a, x.rank())).collect::<Result<Vec<_>>>()?;
+    let scales = c.constant(2).filter(|s| !s.is_empty()).and_then(|s| s.to_f64());
+    let mut k = c.kernel();
+    let at: Vec<Index> = k.parallel_all("i", &y.dims).into_iter().map(Into::into).collect();
+    // Per dim: the positions that make up a point, with their weights (`None`: 1).
+    let mut taps: Vec<Vec<(Index, Option<ExprId>)>> = at.iter().map(|i| vec![(i.clone(), None)]).collect();
+    for (n, axis) in axes.iter().enumerate() {
+        let scale = scales.as_ref().and_then(|s| s.get(n).copied());
+        if scale == Some(1.0) || (scale.is_none() && x.dims[*axis] == y.dims[*axis]) {
+            continue;
+        }
+        taps[*axis] = how.taps(&mut k, &at[*axis], &x.dims[*axis], &y.dims[*axis], scale);
+    }
+    let value = blend(&mut k, &x, &taps, &mut vec![]);
+    k.store(y.buffer, at, value);
+    c.push(k);
+    Ok(())
+}
+
+/// The sum over all combinations of taps, innermost dim last, so that weights multiply once per dim.
+fn blend(k: &mut KernelBuilder, x: &crate::Operand, taps: &[Vec<(Index, Option<ExprId>)>], at: &mut Vec<Index>) -> ExprId {
+    let Some((first, rest)) = taps.split_first() else { return k.load(x.buffer, x.dtype, at.clone()) };
+    let mut sum = None;
+    for (i, w) in first {
+        at.push(i.clone());
+        let v = blend(k, x, rest, at);
+        at.pop();
+        let v = match w {
+            Some(w) => {
+                let w = k.cast(x.dtype, *w);
+                k.mul(v, w)
+            }
+            None => v,
+        };
+        sum = Some(match sum {
+            Some(s) => k.add(s, v),
+            None => v,
+        });
+    }
+    sum.unwrap_or_else(|| k.constant(x.dtype, 0.0))
+}
+
+/// The attributes that native code covers.
+struct Plain {
+    mode: String,
+    coordinates: String,
+    nearest: String,
+    cubic_a: f64,
+}
+
+impl Plain {
+    fn taps(&self, k: &mut KernelBuilder, i: &Index, size: &Dim, out: &Dim, scale: Option<f64>) -> Vec<(Index, Option<ExprId>)> {
+        let whole = scale.filter(|s| s.fract() == 0.0 && *s >= 1.0).map(|s| Dim::from(s as i64));
+        let same_cell = matches!(
+            (self.coordinates.as_str(), self.nearest.as_str()),
+            ("asymmetric", "floor") | ("half_pixel" | "pytorch_half_pixel", "round_prefer_floor" | "round_prefer_ceil")
+        );
+        if let (Some(factor), "nearest", true) = (&whole, self.mode.as_str(), same_cell) {
+            return vec![(k.floor_div(i, factor), None)];
+        }
+        let x = self.coordinate(k, i, size, out, scale);
+        let clamped = |k: &mut KernelBuilder, v: ExprId| {
+            let (zero, last) = (k.constant(DType::F32, 0.0), k.index(Index::from(size - &Dim::from(1))));
+            let last = k.cast(DType::F32, last);
+            let v = k.binary(BinaryOp::Max, v, zero);
+            let v = k.binary(BinaryOp::Min, v, last);
+            Index::value(k.cast(DType::I64, v))
+        };
+        if self.mode == "nearest" {
+            let half = k.constant(DType::F32, 0.5);
+            let v = match self.nearest.as_str() {
+                "floor" => k.unary(UnaryOp::Floor, x),
+                "ceil" => k.unary(UnaryOp::Ceil, x),
+                "round_prefer_ceil" => {
+                    let v = k.add(x, half);
+                    k.unary(UnaryOp::Floor, v)
+                }
+                _ => {
+                    let v = k.sub(x, half);
+                    k.unary(UnaryOp::Ceil, v)
+                }
+            };
+            return vec![(clamped(k, v), None)];
+        }
+        let floor = k.unary(UnaryOp::Floor, x);
+        let t = k.sub(x, floor);
+        let offsets: &[i64] = if self.mode == "linear" { &[0, 1] } else { &[-1, 0, 1, 2] };
+        offsets
+            .iter()
+            .map(|o| {
+                let shift = k.constant(DType::F32, *o as f64);
+                let p = k.add(floor, shift);
+                let distance = k.sub(t, shift);
+                let distance = k.unary(UnaryOp::Abs, distance);
+                let w = self.weight(k, distance, *o == 0 || *o == 1);
+                (clamped(k, p), Some(w))
+            })
+            .collect()
+    }
+    /// The coordinate in the operand, in f32.
+    fn coordinate(&self, k: &mut KernelBuilder, i: &Index, size: &Dim, out: &Dim, scale: Option<f64>) -> ExprId {
+        let number = |k: &mut KernelBuilder, d: &Dim| {
+            let v = k.index(Index::from(d.clone()));
+            k.cast(DType::F32, v)
+        };
+        let v = k.index(i.clone());
+        let v = k.cast(DType::F32, v);
+        let (half, one, zero) = (k.constant(DType::F32, 0.5), k.constant(DType::F32, 1.0), k.constant(DType::F32, 0.0));
+        let (n, m) = (number(k, size), number(k, out));
+        let scale = match scale {
+            Some(s) => k.constant(DType::F32, s),
+            None => k.div(m, n),
+        };
+        let centred = |k: &mut KernelBuilder| {
+            let v = k.add(v, half);
+            let v = k.div(v, scale);
+            k.sub(v, half)
+        };
+        let single = k.binary(BinaryOp::Le, m, one);
+        match self.coordinates.as_str() {
+            "asymmetric" => k.div(v, scale),
+            "tf_half_pixel_for_nn" => {
+                let v = k.add(v, half);
+                k.div(v, scale)
+            }
+            "align_corners" => {
+                let (n, m) = (k.sub(n, one), k.sub(m, one));
+                let v = k.mul(v, n);
+                let v = k.div(v, m);
+                k.select(single, zero, v)
+            }
+            "pytorch_half_pixel" => {
+                let v = centred(k);
+                k.select(single, zero, v)
+            }
+            "half_pixel_symmetric" => {
+                let whole = k.mul(scale, n);
+                let adjustment = k.div(m, whole);
+                let rest = k.sub(one, adjustment);
+                let middle = k.mul(n, half);
+                let offset = k.mul(middle, rest);
+                let v = centred(k);
+                k.add(offset, v)
+            }
+            _ => centred(k),
+        }
+    }
+    /// The weight at a distance; of the cubic kernel the near piece (distance up to 1) or the far one.
+    fn weight(&self, k: &mut KernelBuilder, d: ExprId, near: bool) -> ExprId {
+        let a = self.cubic_a;
+        // Coefficients of the polynomial in d, highest first.
+        let coefficients = match (self.mode.as_str(), near) {
+            ("linear", _) => vec![-1.0, 1.0],
+            (_, true) => vec![a + 2.0, -(a + 3.0), 0.0, 1.0],
+            (_, false) => vec![a, -5.0 * a, 8.0 * a, -4.0 * a],
+        };
+        let mut sum = k.constant(DType::F32, coefficients[0]);
+        for c in &coefficients[1..] {
+            let c = k.constant(DType::F32, *c);
+            sum = k.mul(sum, d);
+            sum = k.add(sum, c);
+        }
+        sum
+    }
 }

@@ -5,10 +5,12 @@
 
 use crate::cells::{room, strided, strides};
 use crate::shapes::{Report, axes_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::{axis_of, gather_view};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Slice", include_str!("slice.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Slice", include_str!("slice.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -132,4 +134,33 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     }
     room(c, data.dtype(), &sizes)?;
     Ok(vec![strided(data, &sizes, &walk, offset)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let starts = c.sizes(1, "where the slice starts")?;
+    let ints = |v: Vec<Dim>| v.iter().map(Dim::as_const).collect::<Option<Vec<i64>>>();
+    let axes = if c.has(3) { ints(c.sizes(3, "which axes are sliced")?) } else { Some((0..starts.len() as i64).collect()) };
+    let steps = if c.has(4) { ints(c.sizes(4, "the step of the slice")?) } else { Some(vec![1; starts.len()]) };
+    let (Some(axes), Some(steps)) = (axes, steps) else {
+        return Err(c.unsupported("axes and steps of the slice must be constants").into());
+    };
+    let mut first = vec![(Dim::from(0), 1); x.rank()];
+    for ((start, axis), step) in starts.iter().zip(axes).zip(steps) {
+        let axis = axis_of(c, axis, x.rank())?;
+        let size = &x.dims[axis];
+        let from_front = if start.known_non_negative() {
+            start.clone()
+        } else if (-start).known_non_negative() {
+            (size + start).maximum(&Dim::from(0))
+        } else {
+            return Err(c.unsupported(format!("the sign of the slice's start {start} is not known")).into());
+        };
+        let last = if step > 0 { size.clone() } else { size - &Dim::from(1) };
+        first[axis] = (from_front.minimum(&last), step);
+    }
+    gather_view(c, &x, &y, |_, at| {
+        let from = at.iter().zip(&first).map(|(i, (start, step))| i.scale(&Dim::from(*step)).add_dim(start)).collect();
+        (from, vec![])
+    })
 }

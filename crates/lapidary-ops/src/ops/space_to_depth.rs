@@ -4,10 +4,12 @@
 //! Any element type. Source: ONNX SpaceToDepth-13, with the mode of later versions.
 
 use crate::cells::{strided, strides};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::Index;
+
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("SpaceToDepth", include_str!("space_to_depth.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("SpaceToDepth", include_str!("space_to_depth.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -43,4 +45,20 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     };
     let out = strided(x, &sizes, &walk, 0)?;
     Ok(vec![out.reshaped(&[n, ch * b * b, h / b, w / b])?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let block = Dim::from(c.node().attrs.int("blocksize").unwrap_or(1));
+    let mut k = c.kernel();
+    let n = k.parallel("n", x.dims[0].clone());
+    let (bh, bw) = (k.parallel("bh", block.clone()), k.parallel("bw", block.clone()));
+    let ch = k.parallel("c", x.dims[1].clone());
+    let (h, w) = (k.parallel("h", y.dims[2].clone()), k.parallel("w", y.dims[3].clone()));
+    let at = |a| Index::from(a);
+    let v = k.load(x.buffer, x.dtype, [at(n), at(ch), at(h).scale(&block).add(&at(bh)), at(w).scale(&block).add(&at(bw))]);
+    let target = at(bh).scale(&block).add(&at(bw)).scale(&x.dims[1]).add(&at(ch));
+    k.store(y.buffer, [at(n), target, at(h), at(w)], v);
+    c.push(k);
+    Ok(())
 }

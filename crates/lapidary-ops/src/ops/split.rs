@@ -5,10 +5,12 @@
 
 use crate::cells::{strided, strides};
 use crate::shapes::{axis_in, move_contents, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::{axis_of, gather_view};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Split", include_str!("split.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Split", include_str!("split.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let (data, count) = (c.ty(0)?, c.output_count());
@@ -74,4 +76,25 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         start += part;
     }
     Ok(out)
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let x = c.input(0)?;
+    let axis = axis_of(c, c.node().attrs.int("axis").unwrap_or(0), x.rank())?;
+    let mut start = Dim::from(0);
+    for output in 0..c.node().outputs().len() {
+        let dims = c.graph.ty(c.id.out(output)).dims();
+        let size = dims.and_then(|d| d.get(axis)).cloned().ok_or_else(|| c.unsupported("the size of a part is only known at run time"))?;
+        if c.wants(output) {
+            let y = c.output(output)?;
+            let start = start.clone();
+            gather_view(c, &x, &y, move |_, at| {
+                let mut from = at.to_vec();
+                from[axis] = from[axis].add_dim(&start);
+                (from, vec![])
+            })?;
+        }
+        start = &start + &size;
+    }
+    Ok(())
 }

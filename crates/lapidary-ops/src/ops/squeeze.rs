@@ -3,10 +3,12 @@
 //! Any element type. Source: ONNX Squeeze-25.
 
 use crate::shapes::{axes_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::reshape_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Squeeze", include_str!("squeeze.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Squeeze", include_str!("squeeze.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -50,4 +52,9 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     }
     let sizes: Vec<usize> = data.sizes().iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, s)| *s).collect();
     Ok(vec![data.reshaped(&sizes)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    reshape_view(c, &x, &y)
 }

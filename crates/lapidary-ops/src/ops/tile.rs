@@ -4,10 +4,12 @@
 
 use crate::cells::{pick, room, strides, visit};
 use crate::shapes::{move_contents, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::gather_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Tile", include_str!("tile.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Tile", include_str!("tile.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -37,4 +39,9 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let walk = strides(data.sizes());
     visit(&sizes, |at| places.push((0..at.len()).map(|a| at[a] % data.sizes()[a] * walk[a]).sum()));
     Ok(vec![pick(data, &sizes, places)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    gather_view(c, &x, &y, |k, at| (at.iter().zip(&x.dims).map(|(i, d)| k.modulo(i, d)).collect(), vec![]))
 }

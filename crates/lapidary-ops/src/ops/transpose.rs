@@ -4,10 +4,13 @@
 
 use crate::cells::{room, strided, strides};
 use crate::shapes::{Report, axes_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::{axis_of, gather_view};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::Index;
+
 use lapidary_ir::{Attrs, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Transpose", include_str!("transpose.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Transpose", include_str!("transpose.rs"), infer) };
 
 fn perm(c: &impl Report, attrs: &Attrs, rank: usize) -> Result<Vec<usize>> {
     match attrs.ints("perm") {
@@ -39,4 +42,17 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let steps: Vec<isize> = perm.iter().map(|p| own[*p] as isize).collect();
     room(c, data.dtype(), &sizes)?;
     Ok(vec![strided(data, &sizes, &steps, 0)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let perm: Vec<usize> = match c.node().attrs.ints("perm") {
+        Some(p) => p.iter().map(|a| axis_of(c, *a, x.rank())).collect::<Result<_>>()?,
+        None => (0..x.rank()).rev().collect(),
+    };
+    gather_view(c, &x, &y, |_, at| {
+        let mut from = vec![Index::from(0); at.len()];
+        perm.iter().zip(at).for_each(|(p, i)| from[*p] = i.clone());
+        (from, vec![])
+    })
 }

@@ -3,10 +3,12 @@
 //! Any element type. Source: ONNX Unsqueeze-25.
 
 use crate::shapes::{MAX_RANK, axes_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::views::reshape_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Unsqueeze", include_str!("unsqueeze.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Unsqueeze", include_str!("unsqueeze.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;
@@ -35,4 +37,9 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let (data, axes) = (c.tensor(0)?, c.ints(1)?);
     let axes = axes_in(c, &axes, data.rank() + axes.len())?;
     Ok(vec![data.reshaped(&inserted(axes, data.sizes(), 1))?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    reshape_view(c, &x, &y)
 }
