@@ -2,23 +2,50 @@
 //! sibling, what several need lives in `common`.
 #![forbid(unsafe_code)]
 
+mod canonicalize;
 mod common;
 mod cse;
 mod dce;
 mod fold_constants;
+mod fuse_activations;
+mod fuse_conv_bn;
+mod fuse_gelu;
+mod fuse_layer_norm;
+mod fuse_matmul_add;
 mod lift_constants;
+mod simplify_arithmetic;
 
 use lapidary_rewrite::Pass;
 
 /// All passes, sorted by name.
-pub static PASSES: &[&dyn Pass] = &[&cse::Cse, &dce::Dce, &fold_constants::FoldConstants, &lift_constants::LiftConstants];
+pub static PASSES: &[&dyn Pass] = &[
+    &canonicalize::Canonicalize,
+    &cse::Cse,
+    &dce::Dce,
+    &fold_constants::FoldConstants,
+    &fuse_activations::FuseActivations,
+    &fuse_conv_bn::FuseConvBn,
+    &fuse_gelu::FuseGelu,
+    &fuse_layer_norm::FuseLayerNorm,
+    &fuse_matmul_add::FuseMatmulAdd,
+    &lift_constants::LiftConstants,
+    &simplify_arithmetic::SimplifyArithmetic,
+];
 
-/// The named pipelines: option, text, what it is for.
+/// The named pipelines: name, text, what it is for.
 pub static PIPELINES: &[(&str, &str, &str)] = &[
     ("O0", "", "nothing: the model is read and written"),
-    ("O1", "lift-constants, fold-constants, cse, dce", "what changes no bit of any result"),
-    ("O2", "lift-constants, repeat(fold-constants, cse, dce)", "the default"),
-    ("O3", "lift-constants, repeat(fold-constants, cse, dce)", "everything that keeps results within rounding"),
+    ("O1", "lift-constants, repeat(canonicalize, cse, dce)", "what changes no bit of any result"),
+    (
+        "O2",
+        "lift-constants, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce), fuse-layer-norm, fuse-gelu, fuse-activations, dce",
+        "the default: folding, fusing and cleaning up, within rounding",
+    ),
+    (
+        "O3",
+        "lift-constants, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce), fuse-layer-norm, fuse-gelu, fuse-activations, fuse-matmul-add, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce)",
+        "everything that keeps results within rounding",
+    ),
 ];
 
 /// The pass of a name.

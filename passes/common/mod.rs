@@ -27,3 +27,42 @@ pub fn replace_by_constant(graph: &mut Graph, value: ValueId, tensor: impl Into<
     graph.detach_if_dead(value.node);
     new
 }
+
+/// Whether every element of a real constant is `value`. (An empty constant is neutral to nothing.)
+pub fn neutral(t: &Tensor, value: f64) -> bool {
+    lapidary_rewrite::pattern::splat(t) == Some(value)
+}
+
+/// Whether two values have the same element type and provably the same dims.
+pub fn same_type(graph: &Graph, a: ValueId, b: ValueId) -> bool {
+    let (Some(x), Some(y)) = (graph.ty(a).as_tensor(), graph.ty(b).as_tensor()) else { return false };
+    x.dtype == y.dtype && x.dtype != lapidary_ir::DType::Unknown && x.shape.dims().is_some() && x.shape == y.shape
+}
+
+/// The permutation of a Transpose on a value of this rank; reversed axes where the attribute is absent.
+pub fn permutation(node: &lapidary_ir::Node, rank: usize) -> Option<Vec<usize>> {
+    let Some(perm) = node.attrs.ints("perm") else { return Some((0..rank).rev().collect()) };
+    let perm: Vec<usize> = perm.iter().map(|p| usize::try_from(*p).ok()).collect::<Option<_>>()?;
+    let mut seen = vec![false; rank];
+    for p in &perm {
+        *seen.get_mut(*p)? = true;
+    }
+    (perm.len() == rank && seen.iter().all(|s| *s)).then_some(perm)
+}
+
+/// What a constant that is broadcast against a value of `rank` dims holds along `axis`, one element per channel: every other axis must be
+/// of size 1. `None` when it varies along another axis, or has neither one nor `channels` elements.
+pub fn per_channel(t: &Tensor, rank: usize, axis: usize, channels: usize) -> Option<Vec<f64>> {
+    let offset = rank.checked_sub(t.rank())?;
+    for (i, size) in t.sizes().iter().enumerate() {
+        if *size != 1 && (i + offset != axis || *size != channels) {
+            return None;
+        }
+    }
+    let v = t.to_f64()?;
+    match v.len() {
+        1 => Some(vec![v[0]; channels]),
+        n if n == channels => Some(v),
+        _ => None,
+    }
+}

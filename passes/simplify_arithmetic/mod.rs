@@ -1,0 +1,88 @@
+//! simplify-arithmetic: drop and merge arithmetic with constants, within rounding.
+//!
+//! `x + 0` is `x` but for the sign of zero; `(x + a) + b` and `(x · a) · b` with constants are one operation, rounded once instead of
+//! twice. `canonicalize` does what changes no bit at all.
+
+use crate::common::{neutral, same_type};
+use lapidary_ir::{Graph, Result, Tensor};
+use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Reason, Rule, always, apply_rules, ensure};
+
+pub struct SimplifyArithmetic;
+
+static RULES: &[Rule] = &[
+    Rule::new(
+        "plus-zero",
+        "`x + 0` is `x` (and `-0` stays `-0`).",
+        "%y = Add(?x, ?c)",
+        |m| {
+            ensure(neutral(m.constant("c")?, 0.0), "the constant is not zero")?;
+            ensure(same_type(m.graph, m.value("x")?, m.output()), "the constant broadcasts the other operand")
+        },
+        |m, p| {
+            p.replace(m.output(), m.value("x")?);
+            Ok(())
+        },
+    ),
+    Rule::new("add-add", "`(x + a) + b` is `x + (a + b)` for constants.", "%y = Add(Add(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Add", |a, b| a + b)),
+    Rule::new("mul-mul", "`(x · a) · b` is `x · (a · b)` for constants.", "%y = Mul(Mul(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Mul", |a, b| a * b)),
+    Rule::new("div-mul", "`(x · a) / b` is `x · (a / b)` for constants.", "%y = Div(Mul(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Mul", |a, b| a / b)),
+    Rule::new("mul-div", "`(x / a) · b` is `x · (b / a)` for constants.", "%y = Mul(Div(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Mul", |a, b| b / a)),
+    Rule::new("neg-neg", "`-(-x)` is `x`.", "%y = Neg(Neg(?x))", always, |m, p| {
+        p.replace(m.output(), m.value("x")?);
+        Ok(())
+    }),
+    Rule::new("clip-relu", "`Relu` of a `Clip` whose lower bound is not negative, and `Clip` from zero of a `Relu`, are the `Clip` alone.", "%y = Clip(Relu(?x), ?low, ?high?)", |m| {
+        ensure(neutral(m.constant("low")?, 0.0), "the lower bound is not zero")
+    }, |m, p| {
+        let y = p.copy(m, m.root, [m.value("x")?.into(), m.value("low")?.into(), m.optional("high").into()]);
+        p.replace(m.output(), y);
+        Ok(())
+    }),
+    Rule::new("relu-relu", "`Relu(Relu(x))` is `Relu(x)`.", "%r = Relu(?x)\n%y = Relu(%r)", always, |m, p| {
+        p.replace(m.output(), m.id("r")?.out(0));
+        Ok(())
+    })
+    .shared(),
+];
+
+/// Only floats are merged (integers may overflow between), and only constants of one element: others could grow by broadcasting.
+fn small_constants(m: &Match<'_>) -> Result<(), Reason> {
+    let (a, b) = (m.constant("a")?, m.constant("b")?);
+    ensure(m.dtype("x")?.is_float(), "integers may overflow between")?;
+    ensure(!m.is_constant("x"), "everything is constant")?;
+    ensure(a.len() == 1 || b.len() == 1 || a.sizes() == b.sizes(), "the constants' shapes differ")
+}
+
+fn combine(m: &Match<'_>, p: &mut lapidary_rewrite::Patch, op: &str, f: fn(f64, f64) -> f64) -> Result<(), Reason> {
+    let (a, b) = (m.constant("a")?, m.constant("b")?);
+    let (x, y) = (a.to_f64().ok_or("'a' is not real")?, b.to_f64().ok_or("'b' is not real")?);
+    let (long, count) = if a.len() >= b.len() { (a, x.len()) } else { (b, y.len()) };
+    let values: Vec<f64> = (0..count).map(|i| f(x[i % x.len()], y[i % y.len()])).collect();
+    ensure(values.iter().all(|v| v.is_finite()), "the merged constant is not finite")?;
+    // One element of rank r may broadcast x to rank r: the merged constant keeps the larger rank.
+    let rank = a.rank().max(b.rank());
+    let mut sizes = vec![1; rank - long.rank()];
+    sizes.extend_from_slice(long.sizes());
+    let c = p.constant(&format!("{}_constant", m.label()), Tensor::from_f64(a.dtype(), &sizes, &values)?);
+    let new = p.op(op, [m.value("x")?.into(), c], lapidary_ir::Attrs::new());
+    p.replace(m.output(), new);
+    Ok(())
+}
+
+impl Pass for SimplifyArithmetic {
+    fn name(&self) -> &'static str {
+        "simplify-arithmetic"
+    }
+    fn source(&self) -> &'static str {
+        include_str!("mod.rs")
+    }
+    fn effect(&self) -> Effect {
+        Effect::Rounding
+    }
+    fn rules(&self) -> &'static [Rule] {
+        RULES
+    }
+    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+        apply_rules(graph, RULES, ctx)
+    }
+}
