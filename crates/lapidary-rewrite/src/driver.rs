@@ -66,8 +66,8 @@ fn sweep_node(graph: &mut Graph, id: NodeId, set: &RuleSet<'_>, facts: &mut Fact
     let Some(candidates) = set.by_op.get(&key) else { return };
     for index in candidates {
         let (rule, pattern) = &set.rules[*index];
-        let bindings = match pattern.matches(graph, id) {
-            Ok(b) => b,
+        let ways = match pattern.matches(graph, id) {
+            Ok(ways) => ways,
             Err((depth, reason)) => {
                 if depth > 0 && ctx.why.as_deref() == Some(rule.name) {
                     ctx.miss(rule.name, graph, id, format!("the pattern stops: {reason}"));
@@ -75,24 +75,31 @@ fn sweep_node(graph: &mut Graph, id: NodeId, set: &RuleSet<'_>, facts: &mut Fact
                 continue;
             }
         };
-        let attempt = || -> Result<Patch, Reason> {
-            if !rule.shared {
-                inner_unused(graph, id, &bindings.inner)?;
+        let mut reasons: Vec<String> = vec![];
+        for bindings in &ways {
+            let attempt = || -> Result<Patch, Reason> {
+                if !rule.shared {
+                    inner_unused(graph, id, &bindings.inner)?;
+                }
+                let m = Match { graph, facts, root: id, target_opset: ctx.target_opset, bindings };
+                (rule.when)(&m)?;
+                let mut patch = Patch::default();
+                (rule.build)(&m, &mut patch)?;
+                Ok(patch)
+            };
+            match attempt().and_then(|patch| patch.apply(graph, facts, id, rule.name, &bindings.inner, ctx.target_opset)) {
+                Ok(()) => {
+                    tracing::debug!(rule = rule.name, node = id.index(), "applied");
+                    out.touch(rule.name, 1);
+                    return; // the node is gone or changed: the next sweep looks again
+                }
+                Err(reason) => reasons.push(reason.0),
             }
-            let m = Match { graph, facts, root: id, target_opset: ctx.target_opset, bindings: &bindings };
-            (rule.when)(&m)?;
-            let mut patch = Patch::default();
-            (rule.build)(&m, &mut patch)?;
-            Ok(patch)
-        };
-        let result = attempt().and_then(|patch| patch.apply(graph, facts, id, rule.name, &bindings.inner, ctx.target_opset));
-        match result {
-            Ok(()) => {
-                tracing::debug!(rule = rule.name, node = id.index(), "applied");
-                out.touch(rule.name, 1);
-                return; // the node is gone or changed: the next sweep looks again
-            }
-            Err(reason) => ctx.miss(rule.name, graph, id, reason.0),
+        }
+        // Of several orders of operands, the one with the constant where the rule wants it says what is really in the way.
+        let telling = reasons.iter().position(|r| !r.ends_with("is not a constant")).unwrap_or(0);
+        if let Some(reason) = reasons.into_iter().nth(telling) {
+            ctx.miss(rule.name, graph, id, reason);
         }
     }
 }

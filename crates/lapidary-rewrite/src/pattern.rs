@@ -45,7 +45,7 @@ enum PatternOperand {
 }
 
 /// What a pattern was bound to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bindings {
     pub values: BTreeMap<String, Option<ValueId>>,
     pub nodes: BTreeMap<String, NodeId>,
@@ -82,15 +82,19 @@ impl Pattern {
     pub fn root_ops(&self) -> &[String] {
         self.nodes.last().map_or(&[], |n| &n.ops)
     }
-    /// Matches with `root` as the last statement's node. The error tells how far the best attempt came: matched nodes and what stopped it.
-    pub fn matches(&self, graph: &Graph, root: NodeId) -> Result<Bindings, (usize, String)> {
+    /// All ways in which the pattern fits with `root` as the last statement's node: commutative operators give several. When there is
+    /// none, the error tells how far the best attempt came: matched nodes, and what stopped it.
+    pub fn matches(&self, graph: &Graph, root: NodeId) -> Result<Vec<Bindings>, (usize, String)> {
+        let mut found: Vec<Bindings> = vec![];
         let mut best: Option<(usize, String)> = None;
         for flips in 0..1u32 << self.flips {
             let mut m = Matcher { pattern: self, graph, flips, used: 0, bound: vec![None; self.nodes.len()], out: Bindings::default() };
             match m.node(self.nodes.len() - 1, root) {
                 Ok(()) => {
                     m.out.inner = m.bound.iter().flatten().copied().filter(|n| *n != root).collect();
-                    return Ok(m.out);
+                    if !found.contains(&m.out) {
+                        found.push(m.out);
+                    }
                 }
                 Err(reason) => {
                     let depth = m.bound.iter().flatten().count();
@@ -100,7 +104,7 @@ impl Pattern {
                 }
             }
         }
-        Err(best.unwrap_or((0, "no attempt was made".into())))
+        if found.is_empty() { Err(best.unwrap_or((0, "no attempt was made".into()))) } else { Ok(found) }
     }
 }
 

@@ -280,7 +280,10 @@ impl Parser<'_> {
         if results.is_empty() {
             return Ok(outputs);
         }
-        self.lexer.expect(':')?;
+        // People may leave the types to inference; what is printed always has them.
+        if !self.lexer.eat(':')? {
+            return Ok(results.iter().map(|name| Value { name: name.clone(), ty: Type::Unknown }).collect());
+        }
         loop {
             let ty = self.ty()?;
             let Some(name) = results.get(outputs.len()) else {
