@@ -37,7 +37,8 @@ fn collect(dir: &Path, out: &mut Vec<PathBuf>) {
 
 /// What the graph above the line gives.
 fn actual(source: &str) -> Result<String, String> {
-    let header = |key: &str| source.lines().filter_map(|l| l.strip_prefix("// ")).find_map(|l| l.strip_prefix(key)?.strip_prefix(": ")).map(str::trim);
+    let header =
+        |key: &str| source.lines().filter_map(|l| l.strip_prefix("// ")).find_map(|l| l.strip_prefix(key)?.strip_prefix(": ")).map(str::trim);
     let passes = header("passes").ok_or("the file has no line '// passes: …'")?;
     let pipeline = pipeline::parse(passes).map_err(|e| e.to_string())?;
     let opset = header("opset").map_or(Ok(28), str::parse).map_err(|e| format!("opset: {e}"))?;

@@ -1,5 +1,5 @@
 use crate::common::{neutral, same_type};
-use lapidary_rewrite::{Match, Reason, Rule, always, ensure};
+use lapidary_rewrite::{Match, Reason, Rule, always, applies, ensure};
 
 pub const IDENTITY: Rule = Rule::new("identity", "`Identity(x)` is `x`.", "%y = Identity(?x)", always, |m, p| {
     p.replace(m.output(), m.value("x")?);
@@ -27,7 +27,7 @@ pub const DROPOUT: Rule = Rule::new(
 
 /// `x op c` is `x` in type too: a constant of more dims would broadcast.
 fn keeps(m: &Match<'_>, value: f64) -> Result<(), Reason> {
-    ensure(neutral(m.constant("c")?, value), "the constant is another one")?;
+    applies(neutral(m.constant_here("c")?, value), "the constant is another one")?;
     ensure(same_type(m.graph, m.value("x")?, m.output()), "the constant broadcasts the other operand")
 }
 
@@ -70,11 +70,16 @@ pub const PLUS_INTEGER_ZERO: Rule = Rule::new(
     },
 );
 
-pub const SINGLE_OPERAND: Rule =
-    Rule::new("single-operand", "`Concat`, `Sum`, `Max`, `Min`, `Mean` of one value are that value.", "%y = Concat|Sum|Max|Min|Mean(?x)", always, |m, p| {
+pub const SINGLE_OPERAND: Rule = Rule::new(
+    "single-operand",
+    "`Concat`, `Sum`, `Max`, `Min`, `Mean` of one value are that value.",
+    "%y = Concat|Sum|Max|Min|Mean(?x)",
+    always,
+    |m, p| {
         p.replace(m.output(), m.value("x")?);
         Ok(())
-    });
+    },
+);
 
 pub const NOT_NOT: Rule = Rule::new("not-not", "`Not(Not(x))` is `x`.", "%y = Not(Not(?x))", always, |m, p| {
     p.replace(m.output(), m.value("x")?);

@@ -1,5 +1,5 @@
 use lapidary_ir::DType;
-use lapidary_rewrite::{Match, Rule, ensure};
+use lapidary_rewrite::{Match, Rule, applies, ensure};
 
 fn target(m: &Match<'_>) -> DType {
     m.graph.dtype(m.output())
@@ -11,7 +11,7 @@ pub const CAST_SAME: Rule = Rule::new(
     "%y = Cast|CastLike(?x, ..)",
     |m| {
         let from = m.dtype("x")?;
-        ensure(from != DType::Unknown && from == target(m), "the types differ")
+        applies(from != DType::Unknown && from == target(m), "the types differ")
     },
     |m, p| {
         p.replace(m.output(), m.value("x")?);
@@ -58,8 +58,9 @@ fn holds(wide: DType, from: DType) -> bool {
     match (wide.int_range(), from.int_range()) {
         (Some(w), Some(f)) => w.0 <= f.0 && f.1 <= w.1,
         (None, Some(f)) => mantissa(wide) > 0 && f.1 < 1i128 << mantissa(wide) && !(wide == DType::F16 && from.bits() >= 16),
-        (None, None) => matches!((wide, from), (DType::F64, DType::F32 | DType::F16 | DType::BF16) | (DType::F32, DType::F16 | DType::BF16)) || wide == from,
+        (None, None) => {
+            matches!((wide, from), (DType::F64, DType::F32 | DType::F16 | DType::BF16) | (DType::F32, DType::F16 | DType::BF16)) || wide == from
+        }
         (Some(_), None) => false,
     }
 }
-

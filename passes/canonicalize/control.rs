@@ -84,7 +84,7 @@ fn inline(g: &mut Graph, id: NodeId, wanted: &str) -> Result<(), String> {
     let pairs: Vec<(ValueId, ValueId)> =
         body.outputs().iter().enumerate().filter_map(|(i, o)| Some((id.out(i), *map.get(o)?))).filter(|(old, _)| g.use_count(*old) > 0).collect();
     for (old, new) in &pairs {
-        check_replacement(g, *old, *new).map_err(|r| r.0)?;
+        check_replacement(g, *old, *new).map_err(|r| r.text)?;
     }
     for (old, new) in pairs {
         replace_value(g, old, new);

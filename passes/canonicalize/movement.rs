@@ -1,6 +1,6 @@
 use crate::common::same_type;
 use lapidary_ir::{Attrs, Dim};
-use lapidary_rewrite::{Operand, Rule, always, ensure};
+use lapidary_rewrite::{Operand, Rule, always, applies, ensure};
 
 pub const SLICE_ALL: Rule = Rule::new(
     "slice-all",
@@ -12,7 +12,7 @@ pub const SLICE_ALL: Rule = Rule::new(
             ensure(steps.iter().all(|s| *s == 1), "a step is not 1")?;
         }
         // With steps of one, only the whole has the size of the whole.
-        ensure(same_type(m.graph, m.value("x")?, m.output()), "it takes a part")
+        applies(same_type(m.graph, m.value("x")?, m.output()), "it takes a part")
     },
     |m, p| {
         p.replace(m.output(), m.value("x")?);
@@ -26,9 +26,9 @@ pub const EXPAND_SAME: Rule = Rule::new(
     "%y = Expand|Tile(?x, ?shape)",
     |m| {
         if m.root().is("Tile") {
-            ensure(m.ints("shape")?.iter().all(|n| *n == 1), "something is repeated")?;
+            applies(m.ints("shape")?.iter().all(|n| *n == 1), "something is repeated")?;
         }
-        ensure(same_type(m.graph, m.value("x")?, m.output()), "the shape changes")
+        applies(same_type(m.graph, m.value("x")?, m.output()), "the shape changes")
     },
     |m, p| {
         p.replace(m.output(), m.value("x")?);
@@ -40,7 +40,7 @@ pub const PAD_NOTHING: Rule = Rule::new(
     "pad-nothing",
     "`Pad(x)` by zero elements on every side is `x`.",
     "%y = Pad(?x, ?pads, ..)",
-    |m| ensure(m.ints("pads")?.iter().all(|n| *n == 0), "something is padded"),
+    |m| applies(m.ints("pads")?.iter().all(|n| *n == 0), "something is padded"),
     |m, p| {
         p.replace(m.output(), m.value("x")?);
         Ok(())
@@ -48,12 +48,8 @@ pub const PAD_NOTHING: Rule = Rule::new(
 );
 
 /// A pattern cannot name operands of a variadic operator: the guard looks at the node.
-pub const CONCAT_EMPTY: Rule = Rule::new(
-    "concat-empty",
-    "`Concat` does without operands that are empty along its axis.",
-    "%y = Concat(?first, ?second, ..)",
-    always,
-    |m, p| {
+pub const CONCAT_EMPTY: Rule =
+    Rule::new("concat-empty", "`Concat` does without operands that are empty along its axis.", "%y = Concat(?first, ?second, ..)", always, |m, p| {
         let node = m.root();
         let axis = node.attrs.int("axis").ok_or("it has no axis")?;
         let mut kept = vec![];
@@ -65,18 +61,17 @@ pub const CONCAT_EMPTY: Rule = Rule::new(
                 kept.push(Operand::Old(*v));
             }
         }
-        ensure(kept.len() < node.inputs().len() && !kept.is_empty(), "no operand is empty")?;
+        applies(kept.len() < node.inputs().len() && !kept.is_empty(), "no operand is empty")?;
         let y = p.op("Concat", kept, Attrs::new().with("axis", axis));
         p.replace(m.output(), y);
         Ok(())
-    },
-);
+    });
 
 pub const SPLIT_ONE: Rule = Rule::new(
     "split-one",
     "`Split(x)` into one part is `x`.",
     "%y = Split(?x, ..)",
-    |m| ensure(m.root().outputs().len() == 1, "it has several parts"),
+    |m| applies(m.root().outputs().len() == 1, "it has several parts"),
     |m, p| {
         p.replace(m.output(), m.value("x")?);
         Ok(())

@@ -1,12 +1,12 @@
 use crate::common::same_type;
 use lapidary_ir::{Attrs, Dim};
-use lapidary_rewrite::{Reason, Rule, always, ensure};
+use lapidary_rewrite::{Reason, Rule, always, applies, ensure};
 
 pub const RESHAPE_SAME: Rule = Rule::new(
     "reshape-same",
     "`Reshape`, `Flatten`, `Squeeze`, `Unsqueeze` to the shape that x has are `x`.",
     "%y = Reshape|Flatten|Squeeze|Unsqueeze(?x, ..)",
-    |m| ensure(same_type(m.graph, m.value("x")?, m.output()), "the shape changes"),
+    |m| applies(same_type(m.graph, m.value("x")?, m.output()), "the shape changes"),
     |m, p| {
         p.replace(m.output(), m.value("x")?);
         Ok(())
@@ -28,7 +28,7 @@ pub const RESHAPE_CHAIN: Rule = Rule::new(
         let shape = match request(m.dims("x")?, m.dims_of(m.output())?) {
             Ok(shape) => p.ints(&format!("{}_shape", m.label()), &shape),
             Err(reason) => {
-                ensure(m.root().is("Reshape"), reason.0)?;
+                ensure(m.root().is("Reshape"), reason.text)?;
                 let operand = m.root().input(1).ok_or("its shape is omitted")?;
                 let contents = m.contents_of(operand).ok_or("its shape is not known")?;
                 let plain = contents.dims.iter().all(|d| d.as_const().is_some_and(|v| v != 0));
@@ -47,7 +47,7 @@ pub const RESHAPE_KNOWN: Rule = Rule::new(
     "reshape-known",
     "A `Reshape` whose computed shape is known up to copied sizes and one unknown takes a constant shape (`0` copies, `-1` is the unknown).",
     "%y = Reshape(?x, ?shape)",
-    |m| ensure(!m.is_constant("shape"), "its shape is constant already"),
+    |m| applies(!m.is_constant("shape"), "its shape is constant already"),
     |m, p| {
         // What the operand says, not what the output was declared as.
         let contents = m.contents_of(m.value("shape")?).ok_or("its shape is not known")?;
@@ -78,4 +78,3 @@ fn request(from: &[Dim], to: &[Dim]) -> Result<Vec<i64>, Reason> {
     }
     Ok(out)
 }
-

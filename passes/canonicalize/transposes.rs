@@ -1,6 +1,6 @@
 use crate::common::permutation;
 use lapidary_ir::Attrs;
-use lapidary_rewrite::{Match, Reason, Rule, always, ensure};
+use lapidary_rewrite::{Match, Reason, Rule, always, applies};
 
 fn root_perm(m: &Match<'_>) -> Result<Vec<usize>, Reason> {
     permutation(m.root(), m.rank("x")?).ok_or_else(|| "its permutation is not one".into())
@@ -14,7 +14,7 @@ pub const TRANSPOSE_SAME: Rule = Rule::new(
     "transpose-same",
     "`Transpose(x)` that leaves every axis in place is `x`.",
     "%y = Transpose(?x)",
-    |m| ensure(is_identity(&root_perm(m)?), "axes move"),
+    |m| applies(is_identity(&root_perm(m)?), "axes move"),
     |m, p| {
         p.replace(m.output(), m.value("x")?);
         Ok(())

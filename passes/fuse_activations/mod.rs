@@ -5,15 +5,39 @@
 
 use crate::common::neutral;
 use lapidary_ir::{Attrs, Graph, Result};
-use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Patch, Reason, Rule, always, apply_rules, ensure};
+use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Patch, Reason, Rule, always, applies, apply_rules, ensure};
 
 pub struct FuseActivations;
 
 static RULES: &[Rule] = &[
-    Rule::new("hard-sigmoid-div", "`Clip(x + 3, 0, 6) / 6` is `HardSigmoid(x, 1/6, 1/2)`.", "%y = Div(Clip(Add(?x, 3), 0, 6), 6)", always, hard_sigmoid),
-    Rule::new("hard-sigmoid-mul", "`Clip(x + 3, 0, 6) · 1/6` is `HardSigmoid(x, 1/6, 1/2)`.", "%y = Mul(Clip(Add(?x, 3), 0, 6), 0.1666666667)", always, hard_sigmoid),
-    Rule::new("hard-swish-div", "`x · Clip(x + 3, 0, 6) / 6` is `x · HardSigmoid(x, 1/6, 1/2)`.", "%y = Div(Mul(?x, Clip(Add(?x, 3), 0, 6)), 6)", always, hard_swish_parts),
-    Rule::new("hard-swish-mul", "`x · Clip(x + 3, 0, 6) · 1/6` is `x · HardSigmoid(x, 1/6, 1/2)`.", "%y = Mul(Mul(?x, Clip(Add(?x, 3), 0, 6)), 0.1666666667)", always, hard_swish_parts),
+    Rule::new(
+        "hard-sigmoid-div",
+        "`Clip(x + 3, 0, 6) / 6` is `HardSigmoid(x, 1/6, 1/2)`.",
+        "%y = Div(Clip(Add(?x, 3), 0, 6), 6)",
+        always,
+        hard_sigmoid,
+    ),
+    Rule::new(
+        "hard-sigmoid-mul",
+        "`Clip(x + 3, 0, 6) · 1/6` is `HardSigmoid(x, 1/6, 1/2)`.",
+        "%y = Mul(Clip(Add(?x, 3), 0, 6), 0.1666666667)",
+        always,
+        hard_sigmoid,
+    ),
+    Rule::new(
+        "hard-swish-div",
+        "`x · Clip(x + 3, 0, 6) / 6` is `x · HardSigmoid(x, 1/6, 1/2)`.",
+        "%y = Div(Mul(?x, Clip(Add(?x, 3), 0, 6)), 6)",
+        always,
+        hard_swish_parts,
+    ),
+    Rule::new(
+        "hard-swish-mul",
+        "`x · Clip(x + 3, 0, 6) · 1/6` is `x · HardSigmoid(x, 1/6, 1/2)`.",
+        "%y = Mul(Mul(?x, Clip(Add(?x, 3), 0, 6)), 0.1666666667)",
+        always,
+        hard_swish_parts,
+    ),
     Rule::new(
         "hard-swish",
         "`x · HardSigmoid(x, 1/6, 1/2)` is `HardSwish(x)`.",
@@ -22,18 +46,27 @@ static RULES: &[Rule] = &[
             m.needs_opset("HardSwish")?;
             let a = &m.node("h")?.attrs;
             let near = |v: f32, want: f32| (v - want).abs() < 1e-7;
-            ensure(near(a.float("alpha").unwrap_or(0.2), 1.0 / 6.0) && near(a.float("beta").unwrap_or(0.5), 0.5), "its slope or offset is another one")
+            ensure(
+                near(a.float("alpha").unwrap_or(0.2), 1.0 / 6.0) && near(a.float("beta").unwrap_or(0.5), 0.5),
+                "its slope or offset is another one",
+            )
         },
         |m, p| one(m, p, "HardSwish"),
     ),
-    Rule::new("mish", "`x · tanh(softplus(x))` is `Mish(x)`.", "%y = Mul(?x, Tanh(Softplus(?x)))", |m| m.needs_opset("Mish"), |m, p| one(m, p, "Mish")),
+    Rule::new(
+        "mish",
+        "`x · tanh(softplus(x))` is `Mish(x)`.",
+        "%y = Mul(?x, Tanh(Softplus(?x)))",
+        |m| m.needs_opset("Mish"),
+        |m, p| one(m, p, "Mish"),
+    ),
     Rule::new("swish", "`x · sigmoid(x)` is `Swish(x)`.", "%y = Mul(?x, Sigmoid(?x))", |m| m.needs_opset("Swish"), |m, p| one(m, p, "Swish")),
     Rule::new(
         "relu-max",
         "`Max(x, 0)` is `Relu(x)`.",
         "%y = Max(?x, ?zero)",
         |m| {
-            ensure(neutral(m.constant("zero")?, 0.0), "the other operand is not zero")?;
+            applies(neutral(m.constant_here("zero")?, 0.0), "the other operand is not zero")?;
             ensure(m.dtype("x")?.is_float(), "Relu of integers is newer")?;
             ensure(crate::common::same_type(m.graph, m.value("x")?, m.output()), "the zero broadcasts the other operand")
         },

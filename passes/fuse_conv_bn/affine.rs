@@ -19,14 +19,21 @@ fn weight_channels(conv: &Node, w: &Tensor) -> Result<Channels, Reason> {
     }
     if conv.is("ConvTranspose") {
         // [in channels, out channels of a group, kernel…]: input channels are divided among the groups in order.
-        let group = usize::try_from(conv.attrs.int("group").unwrap_or(1)).ok().filter(|g| *g > 0 && s[0] % g == 0).ok_or("its groups do not divide its channels")?;
+        let group = usize::try_from(conv.attrs.int("group").unwrap_or(1))
+            .ok()
+            .filter(|g| *g > 0 && s[0] % g == 0)
+            .ok_or("its groups do not divide its channels")?;
         let (per_group, kernel, ins) = (s[1], s[2..].iter().product::<usize>(), s[0] / group);
         return Ok(Channels { count: per_group * group, of: Box::new(move |i| i / inner / ins * per_group + i / kernel % per_group) });
     }
     let transposed = conv.attrs.int("transB").unwrap_or(0) == 1;
     let columns = s[1];
     ensure(conv.attrs.float("alpha").unwrap_or(1.0) == 1.0 && conv.attrs.float("beta").unwrap_or(1.0) == 1.0, "it scales its product or its bias")?;
-    Ok(if transposed { Channels { count: s[0], of: Box::new(move |i| i / inner) } } else { Channels { count: columns, of: Box::new(move |i| i % columns) } })
+    Ok(if transposed {
+        Channels { count: s[0], of: Box::new(move |i| i / inner) }
+    } else {
+        Channels { count: columns, of: Box::new(move |i| i % columns) }
+    })
 }
 
 /// What `?name` holds per output channel of the convolution.
@@ -41,7 +48,7 @@ pub fn channels(m: &Match<'_>, name: &str) -> Result<Vec<f64>, Reason> {
 pub fn same_shape(m: &Match<'_>) -> Result<(), Reason> {
     let c = m.id("c")?.out(0);
     let rank = m.dims_of(c)?.len();
-    ensure(m.constant("k")?.rank() <= rank, "the constant has more dims than the convolution")?;
+    ensure(m.constant_here("k")?.rank() <= rank, "the constant has more dims than the convolution")?;
     ensure(same_type(m.graph, c, m.output()), "the constant broadcasts the convolution's result")
 }
 

@@ -11,9 +11,27 @@ pub struct FuseGelu;
 macro_rules! erf_rules {
     ($name:literal, $inner:literal) => {
         [
-            Rule::new(concat!($name, "-halved-x"), "`(x · ½) · (1 + erf(x/√2))` is `Gelu(x)`.", concat!("%y = Mul(Mul(?x, 0.5), Add(Erf(", $inner, "), 1))"), when, exact),
-            Rule::new(concat!($name, "-halved-sum"), "`x · (½ · (1 + erf(x/√2)))` is `Gelu(x)`.", concat!("%y = Mul(?x, Mul(Add(Erf(", $inner, "), 1), 0.5))"), when, exact),
-            Rule::new(concat!($name, "-halved-last"), "`½ · (x · (1 + erf(x/√2)))` is `Gelu(x)`.", concat!("%y = Mul(Mul(?x, Add(Erf(", $inner, "), 1)), 0.5)"), when, exact),
+            Rule::new(
+                concat!($name, "-halved-x"),
+                "`(x · ½) · (1 + erf(x/√2))` is `Gelu(x)`.",
+                concat!("%y = Mul(Mul(?x, 0.5), Add(Erf(", $inner, "), 1))"),
+                when,
+                exact,
+            ),
+            Rule::new(
+                concat!($name, "-halved-sum"),
+                "`x · (½ · (1 + erf(x/√2)))` is `Gelu(x)`.",
+                concat!("%y = Mul(?x, Mul(Add(Erf(", $inner, "), 1), 0.5))"),
+                when,
+                exact,
+            ),
+            Rule::new(
+                concat!($name, "-halved-last"),
+                "`½ · (x · (1 + erf(x/√2)))` is `Gelu(x)`.",
+                concat!("%y = Mul(Mul(?x, Add(Erf(", $inner, "), 1)), 0.5)"),
+                when,
+                exact,
+            ),
         ]
     };
 }

@@ -59,7 +59,8 @@ fn axis(m: &Match<'_>) -> Result<i64, Reason> {
         first = Some(-n);
     }
     let first = first.ok_or("it has no axes")?;
-    let normalized: Option<Vec<usize>> = m.dims("x")?[(rank + first) as usize..].iter().map(|d| d.as_const().and_then(|v| usize::try_from(v).ok())).collect();
+    let normalized: Option<Vec<usize>> =
+        m.dims("x")?[(rank + first) as usize..].iter().map(|d| d.as_const().and_then(|v| usize::try_from(v).ok())).collect();
     let normalized = normalized.ok_or("the normalized sizes are not known")?;
     for name in ["scale", "shift"] {
         ensure(m.constant(name)?.sizes() == normalized, format!("'{name}' does not have the normalized shape"))?;

@@ -4,7 +4,7 @@
 //! Products of higher rank stay: Gemm would need two reshapes, which cost more than the sum saves.
 
 use lapidary_ir::{Attrs, Graph, Result};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Rule, apply_rules, ensure};
+use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Rule, applies, apply_rules, ensure};
 
 pub struct FuseMatmulAdd;
 
@@ -13,9 +13,9 @@ static RULES: &[Rule] = &[Rule::new(
     "`MatMul(a, w) + c` of matrices is `Gemm(a, w, c)`.",
     "%p = MatMul(?a, ?w)\n%y = Add(%p, ?c)",
     |m| {
-        ensure(m.rank("a")? == 2 && m.rank("w")? == 2, "the operands are not matrices")?;
-        m.constant("w")?;
-        let c = m.constant("c")?;
+        applies(m.rank("a")? == 2 && m.rank("w")? == 2, "the operands are not matrices")?;
+        m.constant_here("w")?;
+        let c = m.constant_here("c")?;
         ensure(c.rank() <= 2, "the summand has more than two dims")?;
         let product = m.id("p")?.out(0);
         ensure(m.graph.ty(product) == m.graph.ty(m.output()), "the summand broadcasts the product")?;

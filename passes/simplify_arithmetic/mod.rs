@@ -5,7 +5,7 @@
 
 use crate::common::{neutral, same_type};
 use lapidary_ir::{Graph, Result, Tensor};
-use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Reason, Rule, always, apply_rules, ensure};
+use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Reason, Rule, always, applies, apply_rules, ensure};
 
 pub struct SimplifyArithmetic;
 
@@ -15,7 +15,7 @@ static RULES: &[Rule] = &[
         "`x + 0` is `x` (and `-0` stays `-0`).",
         "%y = Add(?x, ?c)",
         |m| {
-            ensure(neutral(m.constant("c")?, 0.0), "the constant is not zero")?;
+            applies(neutral(m.constant_here("c")?, 0.0), "the constant is not zero")?;
             ensure(same_type(m.graph, m.value("x")?, m.output()), "the constant broadcasts the other operand")
         },
         |m, p| {
@@ -23,21 +23,33 @@ static RULES: &[Rule] = &[
             Ok(())
         },
     ),
-    Rule::new("add-add", "`(x + a) + b` is `x + (a + b)` for constants.", "%y = Add(Add(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Add", |a, b| a + b)),
-    Rule::new("mul-mul", "`(x · a) · b` is `x · (a · b)` for constants.", "%y = Mul(Mul(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Mul", |a, b| a * b)),
-    Rule::new("div-mul", "`(x · a) / b` is `x · (a / b)` for constants.", "%y = Div(Mul(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Mul", |a, b| a / b)),
-    Rule::new("mul-div", "`(x / a) · b` is `x · (b / a)` for constants.", "%y = Mul(Div(?x, ?a), ?b)", small_constants, |m, p| combine(m, p, "Mul", |a, b| b / a)),
+    Rule::new("add-add", "`(x + a) + b` is `x + (a + b)` for constants.", "%y = Add(Add(?x, ?a), ?b)", small_constants, |m, p| {
+        combine(m, p, "Add", |a, b| a + b)
+    }),
+    Rule::new("mul-mul", "`(x · a) · b` is `x · (a · b)` for constants.", "%y = Mul(Mul(?x, ?a), ?b)", small_constants, |m, p| {
+        combine(m, p, "Mul", |a, b| a * b)
+    }),
+    Rule::new("div-mul", "`(x · a) / b` is `x · (a / b)` for constants.", "%y = Div(Mul(?x, ?a), ?b)", small_constants, |m, p| {
+        combine(m, p, "Mul", |a, b| a / b)
+    }),
+    Rule::new("mul-div", "`(x / a) · b` is `x · (b / a)` for constants.", "%y = Mul(Div(?x, ?a), ?b)", small_constants, |m, p| {
+        combine(m, p, "Mul", |a, b| b / a)
+    }),
     Rule::new("neg-neg", "`-(-x)` is `x`.", "%y = Neg(Neg(?x))", always, |m, p| {
         p.replace(m.output(), m.value("x")?);
         Ok(())
     }),
-    Rule::new("clip-relu", "`Relu` of a `Clip` whose lower bound is not negative, and `Clip` from zero of a `Relu`, are the `Clip` alone.", "%y = Clip(Relu(?x), ?low, ?high?)", |m| {
-        ensure(neutral(m.constant("low")?, 0.0), "the lower bound is not zero")
-    }, |m, p| {
-        let y = p.copy(m, m.root, [m.value("x")?.into(), m.value("low")?.into(), m.optional("high").into()]);
-        p.replace(m.output(), y);
-        Ok(())
-    }),
+    Rule::new(
+        "clip-relu",
+        "`Relu` of a `Clip` whose lower bound is not negative, and `Clip` from zero of a `Relu`, are the `Clip` alone.",
+        "%y = Clip(Relu(?x), ?low, ?high?)",
+        |m| ensure(neutral(m.constant_here("low")?, 0.0), "the lower bound is not zero"),
+        |m, p| {
+            let y = p.copy(m, m.root, [m.value("x")?.into(), m.value("low")?.into(), m.optional("high").into()]);
+            p.replace(m.output(), y);
+            Ok(())
+        },
+    ),
     Rule::new("relu-relu", "`Relu(Relu(x))` is `Relu(x)`.", "%r = Relu(?x)\n%y = Relu(%r)", always, |m, p| {
         p.replace(m.output(), m.id("r")?.out(0));
         Ok(())
@@ -47,7 +59,7 @@ static RULES: &[Rule] = &[
 
 /// Only floats are merged (integers may overflow between), and only constants of one element: others could grow by broadcasting.
 fn small_constants(m: &Match<'_>) -> Result<(), Reason> {
-    let (a, b) = (m.constant("a")?, m.constant("b")?);
+    let (a, b) = (m.constant_here("a")?, m.constant_here("b")?);
     ensure(m.dtype("x")?.is_float(), "integers may overflow between")?;
     ensure(!m.is_constant("x"), "everything is constant")?;
     ensure(a.len() == 1 || b.len() == 1 || a.sizes() == b.sizes(), "the constants' shapes differ")

@@ -75,7 +75,7 @@ fn sweep_node(graph: &mut Graph, id: NodeId, set: &RuleSet<'_>, facts: &mut Fact
                 continue;
             }
         };
-        let mut reasons: Vec<String> = vec![];
+        let mut reasons: Vec<Reason> = vec![];
         for bindings in &ways {
             let attempt = || -> Result<Patch, Reason> {
                 if !rule.shared {
@@ -93,13 +93,15 @@ fn sweep_node(graph: &mut Graph, id: NodeId, set: &RuleSet<'_>, facts: &mut Fact
                     out.touch(rule.name, 1);
                     return; // the node is gone or changed: the next sweep looks again
                 }
-                Err(reason) => reasons.push(reason.0),
+                Err(reason) => reasons.push(reason),
             }
         }
         // Of several orders of operands, the one with the constant where the rule wants it says what is really in the way.
-        let telling = reasons.iter().position(|r| !r.ends_with("is not a constant")).unwrap_or(0);
-        if let Some(reason) = reasons.into_iter().nth(telling) {
-            ctx.miss(rule.name, graph, id, reason);
+        let telling = reasons.iter().position(|r| !r.text.ends_with("is not a constant")).unwrap_or(0);
+        if let Some(reason) = reasons.into_iter().nth(telling)
+            && (!reason.plain || ctx.why.as_deref() == Some(rule.name))
+        {
+            ctx.miss(rule.name, graph, id, reason.text);
         }
     }
 }

@@ -31,4 +31,4 @@ pub use options::{Kind, OptionSpec, OptionValue, Options};
 pub use pass::{Effect, Miss, Outcome, Pass, PassCtx, for_each_graph, origin};
 pub use patch::{Operand, Patch, available, check_replacement, newest_op, replace_value};
 pub use pipeline::{Call, Pipeline, Step};
-pub use rule::{Match, Reason, Rule, always, ensure};
+pub use rule::{Match, Reason, Rule, always, applies, ensure};

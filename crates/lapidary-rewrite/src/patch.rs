@@ -166,7 +166,7 @@ impl Patch {
                     let node = graph.node_mut(id);
                     (node.name, node.metadata) = (name, metadata);
                 }
-                infer_node(graph, id, facts).map_err(|d| Reason(format!("what the rule builds is not valid: {d}")))?;
+                infer_node(graph, id, facts).map_err(|d| Reason::from(format!("what the rule builds is not valid: {d}")))?;
             }
             // All checks before the first change.
             for (old, new) in &self.replace {

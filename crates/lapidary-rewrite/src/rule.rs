@@ -42,27 +42,42 @@ pub fn always(_: &Match<'_>) -> Result<(), Reason> {
 
 /// Why a rule does not apply although its pattern fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(pub String);
+pub struct Reason {
+    pub text: String,
+    /// The place is simply not one for the rule (a transpose that does move axes): no miss, unless `--why` asks for this rule.
+    pub plain: bool,
+}
+
+impl Reason {
+    fn new(text: String) -> Reason {
+        Reason { text, plain: false }
+    }
+}
 
 impl From<&str> for Reason {
     fn from(text: &str) -> Reason {
-        Reason(text.into())
+        Reason::new(text.into())
     }
 }
 impl From<String> for Reason {
     fn from(text: String) -> Reason {
-        Reason(text)
+        Reason::new(text)
     }
 }
 impl From<lapidary_ir::Diagnostics> for Reason {
     fn from(d: lapidary_ir::Diagnostics) -> Reason {
-        Reason(d.to_string())
+        Reason::new(d.to_string())
     }
 }
 
 /// A guard: `ensure(axis == 1, "the axis is not the channels'")?`.
 pub fn ensure(holds: bool, otherwise: impl Into<Reason>) -> Result<(), Reason> {
     if holds { Ok(()) } else { Err(otherwise.into()) }
+}
+
+/// A guard that tells places apart rather than refusing one: what fails it is no miss.
+pub fn applies(holds: bool, otherwise: impl Into<Reason>) -> Result<(), Reason> {
+    if holds { Ok(()) } else { Err(Reason { plain: true, ..otherwise.into() }) }
 }
 
 /// A place where a pattern fits.
@@ -103,6 +118,10 @@ impl<'a> Match<'a> {
     }
     pub fn constant(&self, name: &str) -> Result<&'a Arc<Tensor>, Reason> {
         self.constant_of(self.value(name)?)
+    }
+    /// As [`Match::constant`], where a value that is not constant is no miss: the place is not one for the rule.
+    pub fn constant_here(&self, name: &str) -> Result<&'a Arc<Tensor>, Reason> {
+        self.constant(name).map_err(|r| Reason { plain: true, ..r })
     }
     pub fn constant_of(&self, value: ValueId) -> Result<&'a Arc<Tensor>, Reason> {
         self.graph.as_constant(value).ok_or_else(|| format!("'{}' is not a constant", self.graph.value(value).name).into())
