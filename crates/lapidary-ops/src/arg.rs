@@ -2,8 +2,10 @@
 
 use crate::lanes::Lanes;
 use crate::numbers::{eval_axis, floats, infer_axis, wide};
-use crate::{Datum, EvalCtx, Form, InferCtx, forms};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, forms};
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
+use lapidary_kernel::{BinaryOp, ReduceOp, UnaryOp};
 
 /// Version 12 brought `select_last_index`.
 pub(crate) const LAST: Form = Form {
@@ -64,4 +66,26 @@ fn best<T: Copy>(lane: &[T], last: bool, better: &dyn Fn(T, T) -> bool) -> i64 {
         }
     }
     at as i64
+}
+
+/// The extreme of the row, then the first (or last) position that has it.
+pub(crate) fn lower(c: &mut LowerCtx<'_>, op: ReduceOp) -> Result<()> {
+    let (x, y) = rows::ends(c)?;
+    let axis = rows::axis(c, 0, x.rank())?;
+    let last = c.node().attrs.int("select_last_index") == Some(1);
+    let reduced = rows::mark(x.rank(), |a| a == axis);
+    let mut r = Rows::new(c, &x.dims, &reduced);
+    let v = r.load(&x);
+    let top = r.reduce(op, v);
+    let mut hit = r.k.binary(BinaryOp::Eq, v, top);
+    if x.dtype.is_float() {
+        // Where a NaN won, nothing equals it.
+        let nan = r.k.unary(UnaryOp::IsNan, v);
+        hit = r.k.binary(BinaryOp::Or, hit, nan);
+    }
+    let v = rows::position(&mut r, hit, last);
+    let at = r.kept(&reduced, y.rank() == x.rank());
+    r.store_one(&y, at, v);
+    c.push(r.k);
+    Ok(())
 }

@@ -19,6 +19,7 @@ mod ops;
 mod pool;
 mod quantize;
 mod reduce;
+mod rows;
 pub mod schema;
 mod shapes;
 mod softmax;

@@ -1,9 +1,11 @@
 //! What `QuantizeLinear`, `DequantizeLinear` and their kin share: which scale belongs to which element, and the arithmetic.
 
+use crate::elementwise::kernels;
 use crate::numbers::{axis_index, floats, store, store_wide};
-use crate::{EvalCtx, Form, cast, forms};
+use crate::{EvalCtx, Form, LowerCtx, Operand, cast, forms};
 use half::{bf16, f16};
-use lapidary_ir::{Attrs, DType, Graph, Node, NodeId, Result, Tensor};
+use lapidary_ir::{Attrs, DType, Dim, Graph, Node, NodeId, Result, Tensor};
+use lapidary_kernel::{ExprId, Index, KernelBuilder, UnaryOp};
 
 /// Version 21 brought blocks and the attribute `output_dtype`; 23 `precision`.
 pub(crate) const BLOCKS: Form = Form { since: 21, lift: |g, n| forms::lifted(g, n, 21), lower: lower_blocks };
@@ -132,4 +134,94 @@ fn lower_axis(g: &mut Graph, n: NodeId) -> Result<(), String> {
     }
     g.node_mut(n).attrs.remove("axis");
     Ok(())
+}
+
+// ---- kernels
+
+/// Where the scale of the element at `at` stands.
+fn scale_at(c: &LowerCtx<'_>, k: &KernelBuilder, at: &[Index], scale: &Operand) -> Result<Vec<Index>> {
+    let block = c.node().attrs.int("block_size").unwrap_or(0);
+    let axis = axis_index(c.node().attrs.int("axis").unwrap_or(1), at.len());
+    let missing = || c.unsupported("'axis' does not exist");
+    if block > 0 {
+        let axis = axis.ok_or_else(missing)?;
+        let mut at = at.to_vec();
+        at[axis] = k.floor_div(&at[axis], &Dim::from(block));
+        return Ok(at);
+    }
+    match &scale.dims[..] {
+        [] => Ok(vec![]),
+        [one] if one.as_const() == Some(1) => Ok(vec![Index::from(0)]),
+        [_] => Ok(vec![at[axis.ok_or_else(missing)?].clone()]),
+        _ => Err(c.unsupported("a scale of this shape is not compiled").into()),
+    }
+}
+
+pub(crate) fn lower_quantize(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, scale) = (c.input(0)?, c.input(1)?);
+    let zero = if c.has(2) { Some(c.input(2)?) } else { None };
+    let y = c.output(0)?;
+    quantizer(c, &x, &scale, zero.as_ref(), &y)
+}
+
+/// `y = saturate(round(x / scale) + zero)`
+pub(crate) fn quantizer(c: &mut LowerCtx<'_>, x: &Operand, scale: &Operand, zero: Option<&Operand>, y: &Operand) -> Result<()> {
+    kernels::check(c, &[x, scale, y])?;
+    let precision = named_type(c.node(), "precision").filter(|d| d.is_float() && d.bits() >= 16).unwrap_or(DType::F32);
+    let mut k = c.kernel();
+    let at = kernels::points(&mut k, &x.dims);
+    let own = scale_at(c, &k, &at, scale)?;
+    let (v, s) = (k.load(x.buffer, x.dtype, at.clone()), k.load(scale.buffer, scale.dtype, own.clone()));
+    let (v, s) = (k.cast(precision, v), k.cast(precision, s));
+    let v = k.div(v, s);
+    let v = k.unary(UnaryOp::Round, v);
+    let v = k.cast(DType::F32, v);
+    let v = match zero {
+        Some(z) => {
+            let z = k.load(z.buffer, z.dtype, own);
+            let z = k.cast(DType::F32, z);
+            k.add(v, z)
+        }
+        None => v,
+    };
+    let v = match y.dtype.int_range() {
+        Some((low, high)) if y.dtype.is_packed() => kernels::clamped(&mut k, v, low as f64, high as f64),
+        _ => v, // the cast saturates
+    };
+    kernels::store(&mut k, y, at, v);
+    k.kernel_mut().serial = y.dtype.is_packed();
+    c.push(k);
+    Ok(())
+}
+
+/// `y = (x - zero) · scale`
+pub(crate) fn lower_dequantize(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, scale, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let none = c.constant(2).and_then(|z| z.to_f64()).is_some_and(|z| z.iter().all(|z| *z == 0.0));
+    let zero = if c.has(2) && !none { Some(c.input(2)?) } else { None };
+    kernels::check(c, &[&x, &scale, &y])?;
+    let mut k = c.kernel();
+    let at = kernels::points(&mut k, &x.dims);
+    let own = scale_at(c, &k, &at, &scale)?;
+    let v = k.load(x.buffer, x.dtype, at.clone());
+    let v = match &zero {
+        Some(z) => {
+            let z = k.load(z.buffer, z.dtype, own.clone());
+            difference(&mut k, v, z)
+        }
+        None => v,
+    };
+    let v = k.cast(DType::F32, v);
+    let s = k.load(scale.buffer, scale.dtype, own);
+    let s = k.cast(DType::F32, s);
+    let v = k.mul(v, s);
+    kernels::store(&mut k, &y, at, v);
+    c.push(k);
+    Ok(())
+}
+
+/// `v - zero`, exactly, in i32.
+fn difference(k: &mut KernelBuilder, v: ExprId, zero: ExprId) -> ExprId {
+    let (v, zero) = (k.cast(DType::I32, v), k.cast(DType::I32, zero));
+    k.sub(v, zero)
 }

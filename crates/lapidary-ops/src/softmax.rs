@@ -2,7 +2,7 @@
 
 use crate::lanes::Lanes;
 use crate::numbers::{eval_axis, floats, store};
-use crate::{Datum, EvalCtx, Form, forms};
+use crate::{Datum, EvalCtx, Form, LowerCtx, forms, rows};
 use lapidary_ir::{Graph, NodeId, Result};
 
 /// Version 13 works along one axis; before, the operand was seen as a matrix whose rows are the axes from `axis` (default 1) on. The two
@@ -23,6 +23,16 @@ pub(crate) fn eval(c: &EvalCtx<'_>, f: &(dyn Fn(&[f64], &mut [f64]) + Sync)) -> 
     let lanes = if flat { Lanes::rows(t.sizes(), axis) } else { Lanes::of(t.sizes(), axis) };
     let out = lanes.map(&floats(c, t)?, lanes.len, f);
     Ok(vec![store(t.dtype(), t.sizes(), &out)?.into()])
+}
+
+/// The axes of a row, for kernels.
+pub(crate) fn rows(c: &LowerCtx<'_>, rank: usize) -> Result<Vec<bool>> {
+    let flat = is_flat(c.node().op.version);
+    if flat && c.node().attrs.int("axis").unwrap_or(1) == rank as i64 {
+        return Ok(vec![false; rank]);
+    }
+    let axis = rows::axis(c, if flat { 1 } else { -1 }, rank)?;
+    Ok(rows::mark(rank, |a| if flat { a >= axis } else { a == axis }))
 }
 
 fn lift(g: &mut Graph, n: NodeId) -> Result<bool> {

@@ -8,6 +8,11 @@
 //! Versions: 1, 11, 12, 13. Source: the ONNX operator "ArgMax".
 
 use crate::{OpDef, arg};
+use lapidary_kernel::ReduceOp;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(|c| arg::eval(c, &|a, b| a > b)), forms: &[arg::LAST], ..OpDef::base("ArgMax", include_str!("arg_max.rs"), arg::infer) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(|c| arg::lower(c, ReduceOp::Max)),
+    eval: Some(|c| arg::eval(c, &|a, b| a > b)),
+    forms: &[arg::LAST],
+    ..OpDef::base("ArgMax", include_str!("arg_max.rs"), arg::infer)
+};

@@ -12,11 +12,15 @@
 //! Versions: 1, 6, 7, 9, 14, 15. Source: the ONNX operator "BatchNormalization".
 
 use crate::elementwise::broadcast::indices;
+use crate::elementwise::kernels;
 use crate::numbers::{floats, store};
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef, forms, reduce};
+use crate::rows;
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, forms, reduce};
 use lapidary_ir::Result;
+use lapidary_kernel::UnaryOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(eval),
     forms: &[MODE, SPATIAL, forms::CONSUMED_INPUTS],
     ..OpDef::base("BatchNormalization", include_str!("batch_normalization.rs"), infer)
@@ -116,4 +120,51 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 
 fn normalized(values: &[f64], at: &[usize], [scale, bias, mean, var]: [&[f64]; 4], epsilon: f64) -> Vec<f64> {
     values.iter().zip(at).map(|(x, k)| (x - mean[*k]) / (var[*k] + epsilon).sqrt() * scale[*k] + bias[*k]).collect()
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    if c.node().attrs.int("training_mode") == Some(1) || (1..c.node().outputs().len()).any(|o| c.wants(o)) {
+        return Err(c.unsupported("'BatchNormalization' is compiled for inference only").into());
+    }
+    let (x, y) = rows::ends(c)?;
+    let [scale, bias, mean, var] = [c.input(1)?, c.input(2)?, c.input(3)?, c.input(4)?];
+    if scale.rank() != 1 || x.rank() < 2 {
+        return Err(c.unsupported("'BatchNormalization' is compiled with one parameter per channel").into());
+    }
+    let epsilon = f64::from(c.node().attrs.float("epsilon").unwrap_or(1e-5));
+    c.check_equal(&scale.dims[0], &x.dims[1], false);
+    // x · factor + offset, both per channel; of constant parameters they fold at compile time.
+    let dtype = kernels::wider(scale.dtype);
+    let (factor, offset) = (c.temp("factor", dtype, &scale.dims), c.temp("offset", dtype, &scale.dims));
+    for (to, whole) in [(&factor, false), (&offset, true)] {
+        let mut k = c.kernel();
+        let at = kernels::points(&mut k, &scale.dims);
+        let v = kernels::load(&mut k, &var, at.clone());
+        let v = kernels::plus(&mut k, v, epsilon);
+        let deviation = k.unary(UnaryOp::Sqrt, v);
+        let s = kernels::load(&mut k, &scale, at.clone());
+        let deviation = k.cast(dtype, deviation);
+        let mut v = k.div(s, deviation);
+        if whole {
+            let (b, m) = (kernels::load(&mut k, &bias, at.clone()), kernels::load(&mut k, &mean, at.clone()));
+            let (b, m) = (k.cast(dtype, b), k.cast(dtype, m));
+            let shift = k.mul(m, v);
+            v = k.sub(b, shift);
+        }
+        k.store(to.buffer, at, v);
+        c.push(k);
+    }
+    let mut k = c.kernel();
+    let at = kernels::points(&mut k, &x.dims);
+    let wide = kernels::wider(x.dtype);
+    let [f, o] = [&factor, &offset].map(|p| {
+        let v = kernels::load(&mut k, p, vec![at[1].clone()]);
+        k.cast(wide, v)
+    });
+    let v = kernels::load(&mut k, &x, at.clone());
+    let v = k.mul(v, f);
+    let v = k.add(v, o);
+    kernels::store(&mut k, &y, at, v);
+    c.push(k);
+    Ok(())
 }

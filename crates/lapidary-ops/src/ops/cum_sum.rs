@@ -7,12 +7,17 @@
 //!
 //! Versions: 11, 14. Source: the ONNX operator "CumSum".
 
+use crate::elementwise::kernels;
 use crate::lanes::Lanes;
+use crate::numbers::axis_index;
 use crate::numbers::{eval_axis, floats, store, store_wide, wide};
-use crate::{Datum, EvalCtx, OpDef, elementwise};
+use crate::rows;
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
+use lapidary_ir::Dim;
 use lapidary_ir::Result;
+use lapidary_kernel::{Index, ReduceOp};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("CumSum", include_str!("cum_sum.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("CumSum", include_str!("cum_sum.rs"), elementwise::same) };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let t = c.tensor(0)?;
@@ -35,4 +40,25 @@ fn running<T: Copy>(lane: &[T], out: &mut [T], mut sum: T, exclusive: bool, reve
         sum = add(sum, lane[i]);
         out[i] = if exclusive { before } else { sum };
     }
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = rows::ends(c)?;
+    let axis = c.sizes(1, "the axis")?.first().and_then(|d| d.as_const()).and_then(|a| axis_index(a, x.rank()));
+    let axis = axis.ok_or_else(|| c.unsupported("the axis does not exist"))?;
+    let flag = |name| c.node().attrs.int(name) == Some(1);
+    let (exclusive, reverse) = (flag("exclusive"), flag("reverse"));
+    // A triangular sum: quadratic in the axis, but every point by itself.
+    let mut k = c.kernel();
+    let at = kernels::points(&mut k, &x.dims);
+    let back = k.axis("j", x.dims[axis].clone());
+    let step = Index::from(back).add_dim(&Dim::from(exclusive as i64));
+    let mut from = at.clone();
+    from[axis] = if reverse { at[axis].add(&step) } else { at[axis].sub(&step) };
+    let guard = vec![(from[axis].clone(), x.dims[axis].clone())];
+    let v = k.load_guarded(x.buffer, x.dtype, from, guard, None);
+    let sum = k.reduce(ReduceOp::Sum, kernels::wider(x.dtype), &[back], v);
+    kernels::store(&mut k, &y, at, sum);
+    c.push(k);
+    Ok(())
 }

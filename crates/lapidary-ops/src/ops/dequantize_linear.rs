@@ -14,6 +14,7 @@ use crate::{Datum, EvalCtx, InferCtx, OpDef, quantize};
 use lapidary_ir::Result;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(quantize::lower_dequantize),
     eval: Some(eval),
     forms: &[quantize::BLOCKS, quantize::AXIS],
     ..OpDef::base("DequantizeLinear", include_str!("dequantize_linear.rs"), infer)

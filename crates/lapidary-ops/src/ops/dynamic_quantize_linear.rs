@@ -7,11 +7,15 @@
 //!
 //! Versions: 11. Source: the ONNX operator "DynamicQuantizeLinear".
 
+use crate::elementwise::kernels;
 use crate::numbers::floats;
-use crate::{Datum, EvalCtx, InferCtx, OpDef, quantize};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, quantize};
 use lapidary_ir::{DType, Result, Shape, Tensor};
+use lapidary_kernel::{BinaryOp, ReduceOp, UnaryOp};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("DynamicQuantizeLinear", include_str!("dynamic_quantize_linear.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("DynamicQuantizeLinear", include_str!("dynamic_quantize_linear.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let shape = c.ty(0)?.shape;
@@ -30,4 +34,27 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let (scale, zero) = (Tensor::scalar(scale), Tensor::scalar(zero));
     let y = quantize::quantize(c, x, &scale, Some(&zero), DType::U8)?;
     Ok(vec![y.into(), scale.into(), zero.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let x = c.input(0)?;
+    let [y, scale, zero] = [c.output(0)?, c.output(1)?, c.output(2)?];
+    let mut r = Rows::new(c, &x.dims, &rows::mark(x.rank(), |_| true));
+    let v = r.load(&x);
+    let (low, high) = (r.reduce(ReduceOp::Min, v), r.reduce(ReduceOp::Max, v));
+    let nil = kernels::number(&mut r.k, v, 0.0);
+    let (low, high) = (r.k.binary(BinaryOp::Min, low, nil), r.k.binary(BinaryOp::Max, high, nil));
+    let range = r.k.sub(high, low);
+    let steps = kernels::number(&mut r.k, v, 255.0);
+    let step = r.k.div(range, steps);
+    let (one, wide) = (kernels::number(&mut r.k, v, 1.0), r.k.binary(BinaryOp::Gt, high, low));
+    let step = r.k.select(wide, step, one);
+    let offset = r.k.unary(UnaryOp::Neg, low);
+    let offset = r.k.div(offset, step);
+    let offset = kernels::clamped(&mut r.k, offset, 0.0, 255.0);
+    let offset = r.k.unary(UnaryOp::Round, offset);
+    r.store_one(&scale, vec![], step);
+    r.store_one(&zero, vec![], offset);
+    c.push(r.k);
+    quantize::quantizer(c, &x, &scale, Some(&zero), &y)
 }

@@ -9,12 +9,20 @@
 //!
 //! Versions: 18, 21. Source: the ONNX operator "GroupNormalization".
 
+use crate::elementwise::kernels;
 use crate::numbers::{floats, store};
-use crate::{Datum, EvalCtx, Form, OpDef, elementwise, forms, reduce};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, Form, LowerCtx, OpDef, elementwise, forms, reduce};
+use lapidary_ir::Dim;
 use lapidary_ir::{Graph, NodeId, Result, Tensor};
+use lapidary_kernel::Index;
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(eval), forms: &[PER_CHANNEL], ..OpDef::base("GroupNormalization", include_str!("group_normalization.rs"), elementwise::same) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
+    eval: Some(eval),
+    forms: &[PER_CHANNEL],
+    ..OpDef::base("GroupNormalization", include_str!("group_normalization.rs"), elementwise::same)
+};
 
 /// Version 21 gave every channel its own scale and bias.
 const PER_CHANNEL: Form = Form { since: 21, lift: newer, lower: older };
@@ -81,5 +89,43 @@ fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
     for (slot, name, t) in lowered {
         forms::set_constant(g, n, slot, name, t);
     }
+    Ok(())
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = rows::ends(c)?;
+    let parameters = [c.input(1)?, c.input(2)?];
+    let epsilon = f64::from(c.node().attrs.float("epsilon").unwrap_or(1e-5));
+    let groups = c.node().attrs.int("num_groups").filter(|g| *g > 0).map(Dim::from);
+    let groups = groups.ok_or_else(|| c.unsupported("'num_groups' is missing"))?;
+    let Some(per) = x.dims.get(1).and_then(|d| d.exact_div(&groups)) else {
+        return Err(c.unsupported("the channels do not split into groups").into());
+    };
+    let old = (1..21).contains(&c.node().op.version);
+    let mut k = c.kernel();
+    let (n, g) = (k.parallel("n", x.dims[0].clone()), k.parallel("g", groups));
+    let mut local = vec![k.axis("c", per.clone())];
+    let channel = Index::from(g).scale(&per).add(&local[0].into());
+    let mut at = vec![n.into(), channel.clone()];
+    let mut terms = per;
+    for (a, d) in x.dims.iter().enumerate().skip(2) {
+        let axis = k.axis(&format!("j{a}"), d.clone());
+        at.push(axis.into());
+        local.push(axis);
+        terms = &terms * d;
+    }
+    let mut r = Rows { k, at, local, terms };
+    let v = r.load(&x);
+    let (d, _, variance) = r.centered(v);
+    let inverse = r.inverse_deviation(variance, epsilon);
+    let (mut v, dtype) = (r.k.mul(d, inverse), r.k.dtype(inverse));
+    for (i, p) in parameters.iter().enumerate() {
+        let owner = if old { Index::from(g) } else { channel.clone() };
+        let p = kernels::load(&mut r.k, p, vec![owner]);
+        let p = r.k.cast(dtype, p);
+        v = if i == 0 { r.k.mul(v, p) } else { r.k.add(v, p) };
+    }
+    r.store(&y, v);
+    c.push(r.k);
     Ok(())
 }

@@ -8,10 +8,13 @@
 //!
 //! Versions: 1, 11, 13. Source: the ONNX operator "Hardmax".
 
-use crate::{Datum, EvalCtx, OpDef, elementwise, softmax};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise, softmax};
 use lapidary_ir::Result;
+use lapidary_kernel::{BinaryOp, ReduceOp};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[softmax::AXIS], ..OpDef::base("Hardmax", include_str!("hardmax.rs"), elementwise::same) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), forms: &[softmax::AXIS], ..OpDef::base("Hardmax", include_str!("hardmax.rs"), elementwise::same) };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     softmax::eval(c, &|lane, out| {
@@ -23,4 +26,25 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         }
         out.iter_mut().enumerate().for_each(|(i, o)| *o = (i == best) as u8 as f64);
     })
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = rows::ends(c)?;
+    let reduced = softmax::rows(c, x.rank())?;
+    if reduced.iter().filter(|r| **r).count() != 1 {
+        return Err(c.unsupported("'Hardmax' is lowered along one axis").into());
+    }
+    let mut r = Rows::new(c, &x.dims, &reduced);
+    let v = r.load(&x);
+    let top = r.reduce(ReduceOp::Max, v);
+    let hit = r.k.binary(BinaryOp::Eq, v, top);
+    let best = rows::position(&mut r, hit, false);
+    let j = r.k.index(r.local[0].into());
+    let dtype = r.k.dtype(best);
+    let j = r.k.cast(dtype, j);
+    let here = r.k.binary(BinaryOp::Eq, j, best);
+    let v = r.k.cast(y.dtype, here);
+    r.store(&y, v);
+    c.push(r.k);
+    Ok(())
 }

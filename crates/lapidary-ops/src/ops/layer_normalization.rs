@@ -11,10 +11,12 @@
 
 use crate::elementwise::broadcast::indices;
 use crate::numbers::{eval_axis, floats, infer_axis, store};
-use crate::{Datum, EvalCtx, InferCtx, OpDef, reduce};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, reduce};
 use lapidary_ir::{DType, Dim, Node, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("LayerNormalization", include_str!("layer_normalization.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("LayerNormalization", include_str!("layer_normalization.rs"), infer) };
 
 fn stash(node: &Node) -> DType {
     node.attrs.int("stash_type").and_then(|t| DType::from_onnx_code(i32::try_from(t).ok()?)).unwrap_or(DType::F32)
@@ -54,4 +56,35 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     }
     let stash = stash(c.node);
     Ok(vec![store(x.dtype(), x.sizes(), &y)?.into(), store(stash, &plan.sizes, &mean)?.into(), store(stash, &plan.sizes, &inverse)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = rows::ends(c)?;
+    let axis = rows::axis(c, -1, x.rank())?;
+    let epsilon = f64::from(c.node().attrs.float("epsilon").unwrap_or(1e-5));
+    let reduced = rows::mark(x.rank(), |a| a >= axis);
+    let parameters = [1, 2].map(|s| if c.has(s) { c.input(s).map(Some) } else { Ok(None) });
+    let mut r = Rows::new(c, &x.dims, &reduced);
+    let v = r.load(&x);
+    let (d, mean, variance) = r.centered(v);
+    let inverse = r.inverse_deviation(variance, epsilon);
+    let mut v = r.k.mul(d, inverse);
+    for (i, p) in parameters.into_iter().enumerate() {
+        if let Some(p) = p? {
+            let p = r.load_broadcast(&p, &x.dims);
+            let dtype = r.k.dtype(v);
+            let p = r.k.cast(dtype, p);
+            v = if i == 0 { r.k.mul(v, p) } else { r.k.add(v, p) };
+        }
+    }
+    r.store(&y, v);
+    for (output, v) in [(1, mean), (2, inverse)] {
+        if c.wants(output) {
+            let y = c.output(output)?;
+            let at = r.kept(&reduced, true);
+            r.store_one(&y, at, v);
+        }
+    }
+    c.push(r.k);
+    Ok(())
 }

@@ -16,6 +16,7 @@ use crate::{Datum, EvalCtx, InferCtx, OpDef, quantize};
 use lapidary_ir::{DType, Node, Result};
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(quantize::lower_quantize),
     eval: Some(eval),
     forms: &[quantize::BLOCKS, quantize::AXIS],
     ..OpDef::base("QuantizeLinear", include_str!("quantize_linear.rs"), infer)

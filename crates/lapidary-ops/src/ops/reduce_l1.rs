@@ -7,10 +7,18 @@
 //!
 //! Versions: 1, 11, 13, 18. Source: the ONNX operator "ReduceL1".
 
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::{ReduceOp, UnaryOp};
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::exact_sums(c, (f64::abs, i128::abs))),
     forms: &[reduce::AXES_18],
     ..OpDef::base("ReduceL1", include_str!("reduce_l1.rs"), reduce::infer)
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Sum, &|k, x| k.unary(UnaryOp::Abs, x), &|_, s| s)
+}

@@ -7,10 +7,18 @@
 //!
 //! Versions: 1, 11, 13, 18. Source: the ONNX operator "ReduceL2".
 
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::{ReduceOp, UnaryOp};
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::sums(c, |x| x * x, |s, _| s.sqrt())),
     forms: &[reduce::AXES_18],
     ..OpDef::base("ReduceL2", include_str!("reduce_l2.rs"), reduce::infer)
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Sum, &|k, x| k.mul(x, x), &|r, s| r.k.unary(UnaryOp::Sqrt, s))
+}

@@ -7,10 +7,18 @@
 //!
 //! Versions: 1, 11, 13, 18, 28. Source: the ONNX operator "ReduceLogSum".
 
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::{ReduceOp, UnaryOp};
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::sums(c, |x| x, |s, _| s.ln())),
     forms: &[reduce::AXES_18],
     ..OpDef::base("ReduceLogSum", include_str!("reduce_log_sum.rs"), reduce::infer)
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Sum, &|_, x| x, &|r, s| r.k.unary(UnaryOp::Log, s))
+}

@@ -7,13 +7,21 @@
 //!
 //! Versions: 1, 11, 13, 18, 28. Source: the ONNX operator "ReduceLogSumExp".
 
+use crate::elementwise::kernels;
 use crate::elementwise::math;
 use crate::numbers::{floats, store};
-use crate::{Datum, EvalCtx, OpDef, reduce};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, reduce};
+use lapidary_ir::DType;
 use lapidary_ir::Result;
+use lapidary_kernel::{ReduceOp, UnaryOp};
 
-pub static DEF: OpDef =
-    OpDef { eval: Some(eval), forms: &[reduce::AXES_18], ..OpDef::base("ReduceLogSumExp", include_str!("reduce_log_sum_exp.rs"), reduce::infer) };
+pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
+    eval: Some(eval),
+    forms: &[reduce::AXES_18],
+    ..OpDef::base("ReduceLogSumExp", include_str!("reduce_log_sum_exp.rs"), reduce::infer)
+};
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let (t, plan) = (c.tensor(0)?, reduce::plan(c)?);
@@ -28,4 +36,26 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         out.iter_mut().for_each(|v| *v = v.trunc());
     }
     Ok(vec![store(t.dtype(), &plan.sizes, &out)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y, reduced) = rows::reduced(c)?;
+    let mut r = Rows::new(c, &x.dims, &reduced);
+    let v = r.load(&x);
+    // Integers are computed as real numbers and truncated.
+    let v = if x.dtype.is_int() { r.k.cast(DType::F64, v) } else { v };
+    let top = r.reduce(ReduceOp::Max, v);
+    let endless = r.k.unary(UnaryOp::IsInf, top);
+    let zero = kernels::number(&mut r.k, top, 0.0);
+    let base = r.k.select(endless, zero, top);
+    let base = r.keep_scalar(base);
+    let d = r.k.sub(v, base);
+    let e = r.k.unary(UnaryOp::Exp, d);
+    let sum = r.reduce(ReduceOp::Sum, e);
+    let log = r.k.unary(UnaryOp::Log, sum);
+    let v = r.k.add(base, log);
+    let at = r.kept(&reduced, y.rank() == x.rank());
+    r.store_one(&y, at, v);
+    c.push(r.k);
+    Ok(())
 }

@@ -8,10 +8,18 @@
 //! Versions: 1, 11, 12, 13, 18, 20. Source: the ONNX operator "ReduceMax".
 
 use crate::elementwise::math;
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::ReduceOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::folds(c, (f64::NEG_INFINITY, math::maximum), (|d| reduce::range(d).0, i128::max))),
     forms: &[reduce::AXES_18],
     ..OpDef::base("ReduceMax", include_str!("reduce_max.rs"), |c| reduce::infer_sizes(c, |a, b| a.maximum(b)))
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Max, &|_, x| x, &|_, s| s)
+}

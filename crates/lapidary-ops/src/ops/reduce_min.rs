@@ -8,10 +8,18 @@
 //! Versions: 1, 11, 12, 13, 18, 20. Source: the ONNX operator "ReduceMin".
 
 use crate::elementwise::math;
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::ReduceOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::folds(c, (f64::INFINITY, math::minimum), (|d| reduce::range(d).1, i128::min))),
     forms: &[reduce::AXES_18],
     ..OpDef::base("ReduceMin", include_str!("reduce_min.rs"), |c| reduce::infer_sizes(c, |a, b| a.minimum(b)))
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Min, &|_, x| x, &|_, s| s)
+}

@@ -7,10 +7,18 @@
 //!
 //! Versions: 1, 11, 13, 18. Source: the ONNX operator "ReduceProd".
 
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::ReduceOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::folds(c, (1.0, |a, b| a * b), (|_| 1, i128::wrapping_mul))),
     forms: &[reduce::AXES_18],
     ..OpDef::base("ReduceProd", include_str!("reduce_prod.rs"), |c| reduce::infer_sizes(c, |a, b| a * b))
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Product, &|_, x| x, &|_, s| s)
+}

@@ -7,10 +7,18 @@
 //!
 //! Versions: 1, 11, 13. Source: the ONNX operator "ReduceSum".
 
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::ReduceOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::exact_sums(c, (|x| x, |x| x))),
     forms: &[reduce::AXES_13],
     ..OpDef::base("ReduceSum", include_str!("reduce_sum.rs"), |c| reduce::infer_sizes(c, |a, b| a + b))
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Sum, &|_, x| x, &|_, s| s)
+}

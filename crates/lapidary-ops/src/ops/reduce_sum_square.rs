@@ -7,10 +7,18 @@
 //!
 //! Versions: 1, 11, 13, 18. Source: the ONNX operator "ReduceSumSquare".
 
-use crate::{OpDef, reduce};
+use crate::rows;
+use crate::{LowerCtx, OpDef, reduce};
+use lapidary_ir::Result;
+use lapidary_kernel::ReduceOp;
 
 pub static DEF: OpDef = OpDef {
+    lower: Some(lower),
     eval: Some(|c| reduce::exact_sums(c, (|x| x * x, |x| x.wrapping_mul(x)))),
     forms: &[reduce::AXES_18],
     ..OpDef::base("ReduceSumSquare", include_str!("reduce_sum_square.rs"), reduce::infer)
 };
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    rows::reduction(c, ReduceOp::Sum, &|k, x| k.mul(x, x), &|_, s| s)
+}

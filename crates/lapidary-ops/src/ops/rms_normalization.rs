@@ -8,11 +8,14 @@
 //! Versions: 23. Source: the ONNX operator "RMSNormalization".
 
 use crate::elementwise::broadcast::indices;
+use crate::elementwise::kernels;
 use crate::numbers::{eval_axis, floats, infer_axis, store};
-use crate::{Datum, EvalCtx, InferCtx, OpDef, reduce};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, reduce};
 use lapidary_ir::Result;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("RMSNormalization", include_str!("rms_normalization.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("RMSNormalization", include_str!("rms_normalization.rs"), infer) };
 
 /// The result has the type of `scale`, which may differ from that of `x`.
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
@@ -37,4 +40,23 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let (s, si) = (floats(c, scale)?, indices(x.sizes(), scale.sizes()));
     let y: Vec<f64> = (0..values.len()).map(|i| values[i] / roots[plan.at[i]] * s[si[i]]).collect();
     Ok(vec![store(scale.dtype(), x.sizes(), &y)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = rows::ends(c)?;
+    let scale = c.input(1)?;
+    let axis = rows::axis(c, -1, x.rank())?;
+    let epsilon = f64::from(c.node().attrs.float("epsilon").unwrap_or(1e-5));
+    let mut r = Rows::new(c, &x.dims, &rows::mark(x.rank(), |a| a >= axis));
+    let v = r.load(&x);
+    let square = r.k.mul(v, v);
+    let mean = r.mean(square);
+    let inverse = r.inverse_deviation(mean, epsilon);
+    let v = r.k.mul(v, inverse);
+    let s = r.load_broadcast(&scale, &x.dims);
+    let s = r.k.cast(kernels::wider(x.dtype), s);
+    let v = r.k.mul(v, s);
+    r.store(&y, v);
+    c.push(r.k);
+    Ok(())
 }

@@ -8,10 +8,13 @@
 //!
 //! Versions: 1, 11, 13. Source: the ONNX operator "Softmax".
 
-use crate::{Datum, EvalCtx, OpDef, elementwise, softmax};
+use crate::rows::{self, Rows};
+use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise, softmax};
 use lapidary_ir::Result;
+use lapidary_kernel::{ReduceOp, UnaryOp};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[softmax::AXIS], ..OpDef::base("Softmax", include_str!("softmax.rs"), elementwise::same) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), forms: &[softmax::AXIS], ..OpDef::base("Softmax", include_str!("softmax.rs"), elementwise::same) };
 
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     softmax::eval(c, &|lane, out| {
@@ -20,4 +23,22 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         let sum: f64 = out.iter().sum();
         out.iter_mut().for_each(|o| *o /= sum);
     })
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = rows::ends(c)?;
+    let reduced = softmax::rows(c, x.rank())?;
+    let mut r = Rows::new(c, &x.dims, &reduced);
+    let v = r.load(&x);
+    let top = r.reduce(ReduceOp::Max, v);
+    let d = r.k.sub(v, top);
+    let e = r.k.unary(UnaryOp::Exp, d);
+    let e = r.keep(e);
+    let sum = r.reduce(ReduceOp::Sum, e);
+    let share = r.k.unary(UnaryOp::Reciprocal, sum);
+    let share = r.keep_scalar(share);
+    let v = r.k.mul(e, share);
+    r.store(&y, v);
+    c.push(r.k);
+    Ok(())
 }

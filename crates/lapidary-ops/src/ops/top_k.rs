@@ -9,13 +9,17 @@
 //!
 //! Versions: 1, 10, 11, 24. Source: the ONNX operator "TopK".
 
+use crate::elementwise::kernels;
 use crate::lanes::Lanes;
 use crate::numbers::{check_size, eval_axis, floats, infer_axis, store, store_wide, wide};
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef, forms};
+use crate::rows;
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, forms};
 use lapidary_ir::{Attr, DType, Dim, Result, Shape, Tensor};
+use lapidary_kernel::{BinaryOp, Index, ReduceOp, Stmt, UnaryOp};
 use std::cmp::Ordering;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[ORDER, COUNT], ..OpDef::base("TopK", include_str!("top_k.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { lower: Some(lower), eval: Some(eval), forms: &[ORDER, COUNT], ..OpDef::base("TopK", include_str!("top_k.rs"), infer) };
 
 /// Version 11 brought `largest` and `sorted`.
 const ORDER: Form = Form {
@@ -106,4 +110,50 @@ fn pick<T: Copy + Default + Send + Sync>(
         at.sort_by(|a, b| if largest { order(&lane[*b], &lane[*a]) } else { order(&lane[*a], &lane[*b]) });
         out.iter_mut().zip(at).for_each(|(o, i)| *o = (lane[i], i as i64));
     })
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, values) = rows::ends(c)?;
+    let at_axis = rows::axis(c, -1, x.rank())?;
+    let largest = c.node().attrs.int("largest") != Some(0);
+    let indices = if c.wants(1) { Some(c.output(1)?) } else { None };
+    // Every element counts those that come before it: quadratic in the axis, but with no order between points.
+    let mut k = c.kernel();
+    let at = kernels::points(&mut k, &x.dims);
+    let j = k.axis("j", x.dims[at_axis].clone());
+    let own = kernels::load(&mut k, &x, at.clone());
+    let mut there = at.clone();
+    there[at_axis] = j.into();
+    let other = kernels::load(&mut k, &x, there);
+    let (here, there) = (k.index(at[at_axis].clone()), k.index(j.into()));
+    let earlier = k.binary(BinaryOp::Lt, there, here);
+    let mut before = k.binary(if largest { BinaryOp::Gt } else { BinaryOp::Lt }, other, own);
+    let mut tie = k.binary(BinaryOp::Eq, other, own);
+    if x.dtype.is_float() {
+        // NaN counts as largest.
+        let (a, b) = (k.unary(UnaryOp::IsNan, other), k.unary(UnaryOp::IsNan, own));
+        let (first, second) = if largest { (a, b) } else { (b, a) };
+        let second = k.unary(UnaryOp::Not, second);
+        let one = k.binary(BinaryOp::And, first, second);
+        before = k.binary(BinaryOp::Or, before, one);
+        let both = k.binary(BinaryOp::And, a, b);
+        tie = k.binary(BinaryOp::Or, tie, both);
+    }
+    let tie = k.binary(BinaryOp::And, tie, earlier);
+    let before = k.binary(BinaryOp::Or, before, tie);
+    let one = k.cast(DType::I64, before);
+    let rank = k.reduce(ReduceOp::Sum, DType::I64, &[j], one);
+    let mut to = at.clone();
+    to[at_axis] = Index::value(rank);
+    let guard = vec![(Index::value(rank), values.dims[at_axis].clone())];
+    let own = k.cast(values.dtype, own);
+    let mut stores = vec![(values.buffer, own)];
+    if let Some(i) = indices {
+        stores.push((i.buffer, here));
+    }
+    for (buffer, value) in stores {
+        k.kernel_mut().body.push(Stmt::Store { buffer, index: to.clone(), axes: vec![], guard: guard.clone(), value });
+    }
+    c.push(k);
+    Ok(())
 }
