@@ -1,0 +1,142 @@
+//! Kernel bodies: equal kernels of a model (the layers of a network) share one function, which finds its buffers in a table.
+
+use super::expr::Emitter;
+use super::ir::Ir;
+use super::machine;
+use super::nest::Nest;
+use lapidary_ir::{Dim, Name, Result};
+use lapidary_kernel::{BufferId, BufferKind, Cpu, ExprKind, Kernel, Plan, Program, Stmt};
+use rustc_hash::FxHashMap;
+
+/// A kernel without names, its buffers numbered in order of first use.
+pub struct Body {
+    /// The name of the first kernel that has this body, for messages.
+    pub name: Name,
+    pub kernel: Kernel,
+    /// Just its buffers.
+    pub program: Program,
+    /// By buffer: nothing writes it while the kernel runs.
+    pub invariant: Vec<bool>,
+    pub code: Code,
+}
+
+/// The template with its numbers.
+pub enum Code {
+    Nest(Nest),
+}
+
+impl Code {
+    pub fn chunks(&self) -> &Dim {
+        match self {
+            Code::Nest(n) => &n.chunks,
+        }
+    }
+    pub fn scratch_bytes(&self) -> &Dim {
+        match self {
+            Code::Nest(n) => &n.scratch_bytes,
+        }
+    }
+    pub fn template(&self, kernel: &Kernel) -> &'static str {
+        match self {
+            Code::Nest(_) => kernel.schedule.as_ref().map_or("serial", |s| s.template()),
+        }
+    }
+}
+
+/// One kernel of the program: its body, and the buffers that it passes.
+pub struct Step {
+    pub body: usize,
+    pub buffers: Vec<BufferId>,
+}
+
+/// The distinct bodies of a program for one version, and its steps in order.
+pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
+    let mut known: FxHashMap<String, usize> = FxHashMap::default();
+    let (mut bodies, mut steps) = (vec![], vec![]);
+    for kernel in &plan.program.kernels {
+        let mut buffers = kernel.writes();
+        let written = buffers.clone();
+        kernel.reads().into_iter().for_each(|b| {
+            if !buffers.contains(&b) {
+                buffers.push(b)
+            }
+        });
+        let offset = |b: &BufferId| plan.offsets.get(b.0 as usize).and_then(|o| o.as_ref());
+        let invariant: Vec<bool> = buffers
+            .iter()
+            .map(|b| !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b)))
+            .collect();
+        let (anonymous, program) = anonymous(kernel, &plan.program, &buffers);
+        let key = format!("{anonymous:?} {:?} {invariant:?}", program.buffers);
+        let body = match known.get(&key) {
+            Some(b) => *b,
+            None => {
+                let code = choose(&anonymous, &program, cpu).map_err(|mut e| {
+                    e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", kernel.name)));
+                    e
+                })?;
+                bodies.push(Body { name: kernel.name.clone(), kernel: anonymous, program, invariant, code });
+                known.insert(key, bodies.len() - 1);
+                bodies.len() - 1
+            }
+        };
+        steps.push(Step { body, buffers });
+    }
+    Ok((bodies, steps))
+}
+
+fn choose(kernel: &Kernel, _program: &Program, _cpu: Cpu) -> Result<Code> {
+    let fallback = match &kernel.schedule {
+        Some(lapidary_kernel::Schedule::Contract { n, m, .. }) => n.last().or(m.last()).map(|a| lapidary_kernel::AxisId(*a)),
+        _ => None,
+    };
+    Ok(Code::Nest(Nest::of(kernel, fallback)?))
+}
+
+fn anonymous(kernel: &Kernel, program: &Program, buffers: &[BufferId]) -> (Kernel, Program) {
+    let number = |b: &mut BufferId| *b = BufferId(buffers.iter().position(|x| x == b).unwrap_or(0) as u32);
+    let mut k = kernel.clone();
+    k.name = "".into();
+    k.origin.clear();
+    k.axes.iter_mut().for_each(|a| a.name = "".into());
+    k.locals.iter_mut().for_each(|l| l.name = "".into());
+    for e in &mut k.exprs {
+        if let ExprKind::Load { buffer, .. } = &mut e.kind {
+            number(buffer)
+        }
+    }
+    for s in &mut k.body {
+        if let Stmt::Store { buffer, .. } = s {
+            number(buffer)
+        }
+    }
+    let mut p = Program::default();
+    for b in buffers {
+        let mut b = program.buffer(*b).clone();
+        b.name = "".into();
+        b.kind = BufferKind::Temp;
+        p.add_buffer(b);
+    }
+    (k, p)
+}
+
+/// Emits the function of a body.
+pub fn emit(ir: &Ir, body: &Body, function: &str, cpu: Cpu, symbols: &[Name], sanitize: bool) -> Result<()> {
+    let f = ir.function(function, kernel_type(ir));
+    machine::set_cpu(ir, f, Some(cpu), sanitize);
+    let buffers: Vec<(BufferId, bool)> = body.program.buffer_ids().zip(body.invariant.iter().copied()).collect();
+    let result = match &body.code {
+        Code::Nest(nest) => {
+            Emitter::new(ir, f, &body.program, &body.kernel, &buffers, symbols, nest.lanes).and_then(|mut e| e.nest(nest))
+        }
+    };
+    result.map_err(|mut e| {
+        e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", body.name)));
+        e
+    })
+}
+
+/// `void (ptr bufs, ptr values, i64 begin, i64 end, ptr scratch)`
+pub fn kernel_type(ir: &Ir) -> super::ir::T {
+    ir.function_type(ir.void(), &[ir.ptr(), ir.ptr(), ir.i64(), ir.i64(), ir.ptr()])
+}

@@ -1,0 +1,303 @@
+//! The main module of a library: the descriptor that the runtime reads, `sizes`, one `run` per version, and the exported functions.
+//! Layouts are those of `lapidary_runtime::abi`.
+
+use super::body::{Body, Step, kernel_type};
+use super::ir::{IntCmp as I, Ir, V};
+use super::machine;
+use super::scope::Scopes;
+use crate::weights::Weights;
+use indexmap::IndexMap;
+use lapidary_ir::{Dim, Name, Result};
+use lapidary_kernel::{BufferKind, Check, Cpu, Plan, Port};
+use lapidary_runtime::abi;
+
+/// One code version: bodies and steps.
+pub struct Version {
+    pub cpu: Cpu,
+    pub bodies: Vec<Body>,
+    pub steps: Vec<Step>,
+}
+
+impl Version {
+    pub fn body_name(&self, body: usize) -> String {
+        format!("lap_body_{}_{body}", machine::short_name(self.cpu))
+    }
+    /// Scratch that any kernel needs.
+    fn scratch_bytes(&self) -> Dim {
+        self.bodies.iter().fold(Dim::from(0), |most, b| most.maximum(b.code.scratch_bytes()))
+    }
+}
+
+/// What the descriptor says besides the plan.
+pub struct Label<'a> {
+    /// The model's name as a C identifier.
+    pub name: &'a str,
+    pub weights: &'a Weights,
+    /// File name of the side file, where weights are not embedded.
+    pub weights_file: Option<&'a str>,
+    pub build_id: u64,
+    /// Export `lapidary_v1` too.
+    pub shared: bool,
+}
+
+/// The name under which embedded weights are linked.
+pub const WEIGHTS_SYMBOL: &str = "lap_weights";
+
+struct Describer<'i, 'c> {
+    ir: &'i Ir<'c>,
+    symbols: &'i [Name],
+    /// Sizes that the descriptor names, with their slots behind the symbols.
+    slots: IndexMap<Dim, usize>,
+    strings: IndexMap<String, V>,
+}
+
+impl Describer<'_, '_> {
+    fn extent(&mut self, d: &Dim) -> V {
+        if let Some(v) = d.as_const() {
+            return self.ir.c64(v);
+        }
+        let slot = match d.as_symbol().and_then(|s| self.symbols.iter().position(|x| x == s)) {
+            Some(slot) => slot,
+            None => {
+                let next = self.symbols.len() + self.slots.len();
+                *self.slots.entry(d.clone()).or_insert(next)
+            }
+        };
+        self.ir.c64(abi::slot(slot))
+    }
+    fn string(&mut self, s: &str) -> V {
+        if let Some(v) = self.strings.get(s) {
+            return *v;
+        }
+        let v = self.ir.const_string(&format!("lap_text_{}", self.strings.len()), s);
+        self.strings.insert(s.to_string(), v);
+        v
+    }
+    fn table(&self, name: &str, words: &[V]) -> V {
+        if words.is_empty() { self.ir.zero(self.ir.ptr()) } else { self.ir.constant_global(name, self.ir.const_words(words), 8) }
+    }
+    fn ports(&mut self, ports: &[Port], label: &str) -> V {
+        let mut words = vec![];
+        for (i, p) in ports.iter().enumerate() {
+            let dims: Vec<V> = p.dims.iter().map(|d| self.extent(d)).collect();
+            let shown: Vec<V> = p.dims.iter().map(|d| self.ir.c64(d.as_const().unwrap_or(-1))).collect();
+            let symbols: Vec<V> = p.dims.iter().map(|d| d.as_symbol().map_or(self.ir.zero(self.ir.ptr()), |s| self.string(s))).collect();
+            words.extend([
+                self.string(&p.name),
+                self.ir.c64(p.dtype.onnx_code() as i64),
+                self.ir.c64(p.dims.len() as i64),
+                self.table(&format!("lap_{label}_{i}_dims"), &dims),
+                self.table(&format!("lap_{label}_{i}_shown"), &shown),
+                self.table(&format!("lap_{label}_{i}_symbols"), &symbols),
+                self.ir.c64(p.buffer.map_or(-1, |b| b.0 as i64)),
+            ]);
+        }
+        self.table(&format!("lap_{label}s"), &words)
+    }
+}
+
+/// Emits everything but the bodies.
+pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize: bool) -> Result<()> {
+    let symbols = plan.symbols();
+    let mut d = Describer { ir, symbols: &symbols, slots: IndexMap::new(), strings: IndexMap::new() };
+    let null = ir.zero(ir.ptr());
+
+    let mut version_words = vec![];
+    for v in versions {
+        let run = emit_run(ir, v, &symbols, sanitize)?;
+        let scratch = v.scratch_bytes();
+        version_words.extend([
+            d.string(machine::short_name(v.cpu)),
+            ir.c64(machine::required(v.cpu) as i64),
+            run,
+            d.extent(&scratch),
+            null,
+        ]);
+    }
+
+    let inputs = d.ports(&plan.inputs, "input");
+    let outputs = d.ports(&plan.outputs, "output");
+    let mut symbol_words = vec![];
+    for s in &symbols {
+        let bounds = plan.bounds.iter().find(|b| b.symbol == *s).map_or((0, i64::MAX), |b| (b.low, b.high));
+        symbol_words.extend([d.string(s), ir.c64(bounds.0), ir.c64(bounds.1)]);
+    }
+    let mut buffer_words = vec![];
+    for id in plan.program.buffer_ids() {
+        let at = id.0 as usize;
+        let (kind, offset) = match &plan.program.buffer(id).kind {
+            BufferKind::Input(_) | BufferKind::Output(_) => (abi::BUFFER_PORT, ir.c64(0)),
+            BufferKind::Const(_) => (abi::BUFFER_WEIGHTS, ir.c64(label.weights.offsets.get(at).copied().flatten().unwrap_or(0) as i64)),
+            BufferKind::Temp => (abi::BUFFER_ARENA, plan.offsets.get(at).and_then(|o| o.as_ref()).map_or(ir.c64(0), |o| d.extent(o))),
+        };
+        buffer_words.extend([ir.c64(kind), offset]);
+    }
+    let arena = d.extent(&plan.arena_bytes);
+
+    let checks = &plan.program.checks;
+    let mut check_words = vec![];
+    for c in checks {
+        check_words.extend([d.string(&c.message), d.extent(&c.left), d.extent(&c.right)]);
+    }
+    let too_large = "the sizes of the inputs are too large: a product of dims does not fit 63 bits";
+    check_words.extend([d.string(too_large), ir.c64(abi::NO_VALUE), ir.c64(abi::NO_VALUE)]);
+    let n_checks = checks.len() + 1;
+
+    let slots: Vec<(Dim, usize)> = d.slots.iter().map(|(k, v)| (k.clone(), *v)).collect();
+    let sizes = match slots.is_empty() && checks.is_empty() {
+        true => null,
+        false => emit_sizes(ir, checks, &slots, &symbols, sanitize)?,
+    };
+
+    let weights = &label.weights;
+    let embedded = label.weights_file.is_none() && weights.bytes > 0;
+    let words = [
+        ir.c64(abi::ABI),
+        d.string(label.name),
+        inputs,
+        ir.c64(plan.inputs.len() as i64),
+        outputs,
+        ir.c64(plan.outputs.len() as i64),
+        d.table("lap_symbols", &symbol_words),
+        ir.c64(symbols.len() as i64),
+        ir.c64((symbols.len() + slots.len()) as i64),
+        sizes,
+        d.table("lap_checks", &check_words),
+        ir.c64(n_checks as i64),
+        arena,
+        d.table("lap_buffers", &buffer_words),
+        ir.c64(plan.program.buffers.len() as i64),
+        d.table("lap_versions", &version_words),
+        ir.c64(versions.len() as i64),
+        if embedded { ir.extern_global(WEIGHTS_SYMBOL) } else { null },
+        ir.c64(weights.bytes as i64),
+        label.weights_file.map_or(null, |f| d.string(f)),
+        ir.c64(label.build_id as i64),
+        ir.c64(0),
+        null,
+    ];
+    debug_assert_eq!(words.len() * 8, size_of::<abi::Model>());
+    let model = d.table("lap_model", &words);
+    emit_exports(ir, model, label);
+    Ok(())
+}
+
+/// `i64 run(frame)`: every step in order, straight.
+fn emit_run(ir: &Ir, v: &Version, symbols: &[Name], sanitize: bool) -> Result<V> {
+    let short = machine::short_name(v.cpu);
+    let thunks: Vec<V> = v.steps.iter().enumerate().map(|(i, s)| emit_thunk(ir, v, s, &format!("lap_step_{short}_{i}"), sanitize)).collect();
+    let run = ir.function(&format!("lap_run_{short}"), ir.function_type(ir.i64(), &[ir.ptr()]));
+    ir.set_internal(run);
+    machine::set_cpu(ir, run, None, sanitize);
+    let frame = ir.arg(run, 0);
+    // The frame's fields must be loaded before sizes are, in a block of their own.
+    let start = ir.block(run);
+    ir.at_end(start);
+    let field = |i: i64| ir.load(ir.ptr(), ir.gep(ir.ptr(), frame, ir.c64(i)), 8);
+    let (bufs, values, scratch) = (field(0), field(1), field(2));
+    let mut s = Scopes::new_after(ir, run, symbols, values, start);
+    let parallel_type = ir.function_type(ir.void(), &[ir.ptr(), ir.ptr(), ir.i64()]);
+    let parallel_for = ir.function("lap_rt_parallel_for", parallel_type);
+    for (step, thunk) in v.steps.iter().zip(thunks) {
+        let chunks = v.bodies[step.body].code.chunks();
+        let n = s.size(chunks)?;
+        if chunks.as_const() == Some(1) {
+            ir.call(kernel_type(ir), thunk, &[bufs, values, ir.c64(0), ir.c64(1), scratch]);
+        } else if chunks.as_const() != Some(0) {
+            ir.call(parallel_type, parallel_for, &[frame, thunk, n]);
+        }
+    }
+    ir.ret(Some(ir.c64(0)));
+    Ok(run)
+}
+
+/// A kernel function that hands the body just the pointers that it uses.
+fn emit_thunk(ir: &Ir, v: &Version, step: &Step, name: &str, sanitize: bool) -> V {
+    let f = ir.function(name, kernel_type(ir));
+    ir.set_internal(f);
+    machine::set_cpu(ir, f, None, sanitize);
+    let body = ir.function(&v.body_name(step.body), kernel_type(ir));
+    ir.at_end(ir.block(f));
+    let table = ir.alloca(ir.array(ir.ptr(), step.buffers.len().max(1) as u64), 8);
+    for (i, b) in step.buffers.iter().enumerate() {
+        let p = ir.load(ir.ptr(), ir.gep(ir.ptr(), ir.arg(f, 0), ir.c64(b.0 as i64)), 8);
+        ir.store(p, ir.gep(ir.ptr(), table, ir.c64(i as i64)), 8);
+    }
+    ir.call(kernel_type(ir), body, &[table, ir.arg(f, 1), ir.arg(f, 2), ir.arg(f, 3), ir.arg(f, 4)]);
+    ir.ret(None);
+    f
+}
+
+/// `i64 sizes(values)`: fills the slots behind the symbols, with checks.
+fn emit_sizes(ir: &Ir, checks: &[Check], slots: &[(Dim, usize)], symbols: &[Name], sanitize: bool) -> Result<V> {
+    let f = ir.function("lap_sizes", ir.function_type(ir.i64(), &[ir.ptr()]));
+    ir.set_internal(f);
+    machine::set_cpu(ir, f, None, sanitize);
+    let values = ir.arg(f, 0);
+    let mut s = Scopes::new(ir, f, symbols, values);
+    s.overflow = Some(ir.c1(false));
+    let mut computed = vec![];
+    for (d, slot) in slots {
+        computed.push((*slot, s.size(d)?));
+    }
+    let mut sides = vec![];
+    for c in checks {
+        sides.push((s.size(&c.left)?, s.size(&c.right)?, c.or_one));
+    }
+    for (slot, v) in computed {
+        ir.store(v, ir.gep(ir.i64(), values, ir.c64(slot as i64)), 8);
+    }
+    let fail = |condition: V, code: usize| {
+        let (bad, good) = (ir.block(f), ir.block(f));
+        ir.cond_br(condition, bad, good);
+        ir.at_end(bad);
+        ir.ret(Some(ir.c64(code as i64)));
+        ir.at_end(good);
+    };
+    fail(s.overflow.unwrap_or(ir.c1(false)), checks.len() + 1);
+    for (i, (l, r, or_one)) in sides.into_iter().enumerate() {
+        let mut bad = ir.icmp(I::LLVMIntNE, l, r);
+        if or_one {
+            let not_one = |v: V| ir.icmp(I::LLVMIntNE, v, ir.c64(1));
+            bad = ir.and(bad, ir.and(not_one(l), not_one(r)));
+        }
+        fail(bad, i + 1);
+    }
+    ir.ret(Some(ir.c64(0)));
+    Ok(f)
+}
+
+fn emit_exports(ir: &Ir, model: V, label: &Label) {
+    let (ptr, i32t) = (ir.ptr(), ir.int(32));
+    let forward = |name: &str, runtime: &str, result, args: &[_]| {
+        let f = ir.function(name, ir.function_type(result, args));
+        ir.set_internal(f);
+        ir.at_end(ir.block(f));
+        let all: Vec<_> = std::iter::once(ptr).chain(args.iter().copied()).collect();
+        let target = ir.function_type(result, &all);
+        let values: Vec<V> = std::iter::once(model).chain((0..args.len() as u32).map(|i| ir.arg(f, i))).collect();
+        let out = ir.call(target, ir.function(runtime, target), &values);
+        ir.ret(Some(out));
+        f
+    };
+    let count = forward("lap_count", "lap_rt_count", i32t, &[i32t]);
+    let describe = forward("lap_describe", "lap_rt_describe", i32t, &[i32t, i32t, ptr]);
+    let create = forward("lap_create", "lap_rt_create", ptr, &[ptr]);
+    let run = ir.function("lap_rt_run", ir.function_type(i32t, &[ptr, ptr, ptr]));
+    let memory = ir.function("lap_rt_memory", ir.function_type(ir.i64(), &[ptr]));
+    let error = ir.function("lap_rt_error", ir.function_type(ptr, &[ptr]));
+    let destroy = ir.function("lap_rt_destroy", ir.function_type(ir.void(), &[ptr]));
+    // The first word is a u32 and its padding.
+    let words = [ir.c64(abi::API_VERSION as i64), count, describe, create, run, memory, error, destroy];
+    let api = ir.constant_global("lap_api", ir.const_words(&words), 8);
+    let mut names = vec![format!("{}_v1", label.name)];
+    if label.shared {
+        names.push("lapidary_v1".into());
+    }
+    for name in names {
+        let f = ir.function(&name, ir.function_type(ptr, &[]));
+        ir.set_exported(f);
+        ir.at_end(ir.block(f));
+        ir.ret(Some(api));
+    }
+}

@@ -1,0 +1,12 @@
+//! From kernels to LLVM modules.
+
+pub mod body;
+pub mod expr;
+pub mod ir;
+pub mod library;
+pub mod machine;
+pub mod math;
+pub mod nest;
+pub mod ops;
+pub mod scope;
+pub mod types;

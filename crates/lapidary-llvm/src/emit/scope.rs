@@ -1,0 +1,319 @@
+//! The state of one function under construction: nested scopes, and sizes.
+//!
+//! Every loop opens a scope. A value is emitted in the outermost scope that defines what it depends on, right before the loop that is
+//! being emitted there; so that nothing is computed more often than it must be. All expressions are free of branches (reads that are not
+//! allowed go to a block of zeros instead), which is why they may be placed like this.
+
+use super::ir::{Block, IntCmp as I, Ir, V};
+use lapidary_ir::{Atom as DimAtom, Diagnostic, Dim, Name, Result};
+use lapidary_kernel::{AxisId, ExprId, LocalId};
+use rustc_hash::FxHashMap;
+
+/// What an axis is in a scope.
+#[derive(Clone, Copy, Debug)]
+pub enum AxisValue {
+    /// The same for all lanes.
+    Scalar(V),
+    /// Lane `i` is at `base + i`; the base is a multiple of the number of lanes.
+    Lanes(V),
+}
+
+#[derive(Default)]
+pub struct Scope {
+    /// Where outer values go while an inner scope is open: before this instruction.
+    hoist: Option<V>,
+    pub memo: FxHashMap<ExprId, V>,
+    pub axes: Vec<(AxisId, AxisValue)>,
+    pub locals: Vec<LocalId>,
+}
+
+/// A loop under construction.
+pub struct Loop {
+    pub i: V,
+    pub carried: Vec<V>,
+    first: Vec<V>,
+    before: Block,
+    turn: Block,
+    done: Block,
+    high: V,
+    step: i64,
+    never_empty: bool,
+    /// One turn, known in advance: no loop at all.
+    once: bool,
+}
+
+/// A conditional piece of code under construction.
+pub struct When {
+    before: Block,
+    done: Block,
+    always: bool,
+}
+
+/// Where code went before [`Scopes::enter`].
+pub struct Saved {
+    level: Option<usize>,
+    block: Block,
+    cursor: Option<V>,
+}
+
+/// Nested scopes over a builder. Scope 0 is the function's entry and holds sizes.
+pub struct Scopes<'i, 'c> {
+    pub ir: &'i Ir<'c>,
+    pub function: V,
+    stack: Vec<Scope>,
+    /// The instruction before which code goes at the moment, where that is not the end of a block.
+    cursor: Option<V>,
+    /// The level of that place, where it is not the innermost.
+    level: Option<usize>,
+    sizes: FxHashMap<Dim, V>,
+    symbols: &'i [Name],
+    values: V,
+    /// Where sizes are computed with checks: whether one was too large.
+    pub overflow: Option<V>,
+}
+
+impl<'i, 'c> Scopes<'i, 'c> {
+    /// Starts the body of `function`, which reads symbols from `values`.
+    pub fn new(ir: &'i Ir<'c>, function: V, symbols: &'i [Name], values: V) -> Scopes<'i, 'c> {
+        let entry = ir.block(function);
+        Scopes::new_after(ir, function, symbols, values, entry)
+    }
+    /// Goes on after what `entry` holds already.
+    pub fn new_after(ir: &'i Ir<'c>, function: V, symbols: &'i [Name], values: V, entry: Block) -> Scopes<'i, 'c> {
+        let body = ir.block(function);
+        ir.at_end(entry);
+        let jump = ir.br(body);
+        ir.at_end(body);
+        let entry = Scope { hoist: Some(jump), ..Scope::default() };
+        let stack = vec![entry, Scope::default()];
+        Scopes { ir, function, stack, cursor: None, level: None, sizes: FxHashMap::default(), symbols, values, overflow: None }
+    }
+    pub fn top(&self) -> usize {
+        self.stack.len() - 1
+    }
+    pub fn scope(&mut self, level: usize) -> &mut Scope {
+        &mut self.stack[level]
+    }
+    pub fn current(&mut self) -> &mut Scope {
+        let top = self.top();
+        &mut self.stack[top]
+    }
+    /// The innermost value of an axis, and the level of its scope.
+    pub fn axis(&self, axis: AxisId) -> Option<(usize, AxisValue)> {
+        self.stack.iter().enumerate().rev().find_map(|(level, s)| s.axes.iter().find(|(a, _)| *a == axis).map(|(_, v)| (level, *v)))
+    }
+    pub fn local_level(&self, local: LocalId) -> Option<usize> {
+        self.stack.iter().rposition(|s| s.locals.contains(&local))
+    }
+    /// Emits in the scope of that level.
+    pub fn at<R>(&mut self, level: usize, f: impl FnOnce(&mut Self) -> R) -> R {
+        let saved = self.enter(level);
+        let r = f(self);
+        self.leave(saved);
+        r
+    }
+    /// Moves to the scope of that level, until [`Scopes::leave`].
+    pub fn enter(&mut self, level: usize) -> Saved {
+        let saved = Saved { level: self.level, block: self.ir.here(), cursor: self.cursor };
+        self.level = Some(level);
+        if let Some(before) = self.stack[level].hoist {
+            self.cursor = Some(before);
+            self.ir.before(before);
+        }
+        saved
+    }
+    pub fn leave(&mut self, saved: Saved) {
+        self.level = saved.level;
+        self.cursor = saved.cursor;
+        match saved.cursor {
+            Some(c) => self.ir.before(c),
+            None => self.ir.at_end(saved.block),
+        }
+    }
+    /// The level where code goes at the moment.
+    pub fn level(&self) -> usize {
+        self.level.unwrap_or(self.top())
+    }
+    /// Opens a scope whose code is reached by way of `jump`, the last instruction of the block where the outer scope is.
+    pub fn open(&mut self, jump: V) {
+        self.current().hoist = Some(jump);
+        self.stack.push(Scope::default());
+    }
+    pub fn close(&mut self) {
+        self.stack.pop();
+        self.current().hoist = None;
+    }
+
+    /// Starts `for i in (low..high).step_by(step)`, with values carried from turn to turn. The body that follows has its own scope.
+    pub fn begin_loop(&mut self, low: V, high: V, step: i64, carried: &[V]) -> Loop {
+        let ir = self.ir;
+        let before = ir.here();
+        let (turn, done) = (ir.block(self.function), ir.block(self.function));
+        let (low_const, high_const) = (ir.as_const_int(low), ir.as_const_int(high));
+        let never_empty = matches!((low_const, high_const), (Some(a), Some(b)) if a < b);
+        let jump = match never_empty {
+            true => ir.br(turn),
+            false => {
+                let some = ir.icmp(I::LLVMIntSLT, low, high);
+                ir.cond_br(some, turn, done)
+            }
+        };
+        self.open(jump);
+        ir.at_end(turn);
+        let once = matches!((low_const, high_const), (Some(a), Some(b)) if a < b && a + step >= b);
+        let i = if once { low } else { ir.phi(ir.i64(), &[(low, before)]) };
+        let phis = if once { carried.to_vec() } else { carried.iter().map(|v| ir.phi(ir.ty(*v), &[(*v, before)])).collect() };
+        Loop { i, carried: phis, first: carried.to_vec(), before, turn, done, high, step, never_empty, once }
+    }
+    /// Ends the loop; gives what is carried out of it.
+    pub fn end_loop(&mut self, l: Loop, next: &[V]) -> Vec<V> {
+        let ir = self.ir;
+        self.close();
+        let last = ir.here();
+        if l.once {
+            ir.br(l.done);
+            ir.at_end(l.done);
+            return next.to_vec();
+        }
+        let i_next = ir.add(l.i, ir.c64(l.step));
+        let more = ir.icmp(I::LLVMIntSLT, i_next, l.high);
+        ir.cond_br(more, l.turn, l.done);
+        ir.add_incoming(l.i, i_next, last);
+        l.carried.iter().zip(next).for_each(|(p, v)| ir.add_incoming(*p, *v, last));
+        ir.at_end(l.done);
+        let out = l.first.iter().zip(next).map(|(first, v)| {
+            let phi = ir.phi(ir.ty(*first), &[(*v, last)]);
+            if !l.never_empty {
+                ir.add_incoming(phi, *first, l.before);
+            }
+            phi
+        });
+        out.collect()
+    }
+    /// Starts code, in its own scope, that runs where the condition holds.
+    pub fn begin_when(&mut self, condition: V) -> When {
+        let ir = self.ir;
+        let before = ir.here();
+        let (yes, done) = (ir.block(self.function), ir.block(self.function));
+        let always = ir.as_const_int(condition).is_some_and(|c| c != 0);
+        let jump = if always { ir.br(yes) } else { ir.cond_br(condition, yes, done) };
+        self.open(jump);
+        ir.at_end(yes);
+        When { before, done, always }
+    }
+    /// Ends it: `first` are the values where it did not run, `next` where it did.
+    pub fn end_when(&mut self, w: When, first: &[V], next: &[V]) -> Vec<V> {
+        let ir = self.ir;
+        self.close();
+        let last = ir.here();
+        ir.br(w.done);
+        ir.at_end(w.done);
+        if w.always {
+            return next.to_vec();
+        }
+        first.iter().zip(next).map(|(a, b)| ir.phi(ir.ty(*a), &[(*a, w.before), (*b, last)])).collect()
+    }
+
+    // ---- sizes
+
+    /// The value of a size, computed once, at the function's entry.
+    pub fn size(&mut self, d: &Dim) -> Result<V> {
+        if let Some(v) = d.as_const() {
+            return Ok(self.ir.c64(v));
+        }
+        if let Some(v) = self.sizes.get(d) {
+            return Ok(*v);
+        }
+        let mut sum: Option<V> = None;
+        for (monomial, c) in d.terms() {
+            let mut product: Option<V> = None;
+            for (atom, power) in monomial {
+                let v = self.size_atom(atom)?;
+                for _ in 0..*power {
+                    product = Some(match product {
+                        None => v,
+                        Some(p) => self.at(0, |s| s.checked("llvm.smul.with.overflow", p, v)),
+                    });
+                }
+            }
+            let c = self.ir.c64(*c);
+            let term = match product {
+                None => c,
+                Some(p) if self.ir.as_const_int(c) == Some(1) => p,
+                Some(p) => self.at(0, |s| s.checked("llvm.smul.with.overflow", p, c)),
+            };
+            sum = Some(match sum {
+                None => term,
+                Some(x) => self.at(0, |s| s.checked("llvm.sadd.with.overflow", x, term)),
+            });
+        }
+        let v = sum.unwrap_or(self.ir.c64(0));
+        self.sizes.insert(d.clone(), v);
+        Ok(v)
+    }
+    fn checked(&mut self, op: &str, a: V, b: V) -> V {
+        let ir = self.ir;
+        let Some(sofar) = self.overflow else { return if op.contains("mul") { ir.mul(a, b) } else { ir.add(a, b) } };
+        let both = ir.intrinsic(op, &[ir.i64()], &[a, b]);
+        self.overflow = Some(ir.or(sofar, ir.field(both, 1)));
+        ir.field(both, 0)
+    }
+    fn size_atom(&mut self, atom: &DimAtom) -> Result<V> {
+        Ok(match atom {
+            DimAtom::Symbol(name) => {
+                let key = Dim::symbol(name.clone());
+                if let Some(v) = self.sizes.get(&key) {
+                    return Ok(*v);
+                }
+                let Some(slot) = self.symbols.iter().position(|s| s == name) else {
+                    return Err(Diagnostic::unsupported("symbol", format!("no input dim is '{name}' alone, so its size is not known at run time")).into());
+                };
+                let values = self.values;
+                let v = self.at(0, |s| {
+                    let p = s.ir.gep(s.ir.i64(), values, s.ir.c64(slot as i64));
+                    let v = s.ir.load(s.ir.i64(), p, 8);
+                    s.ir.set_invariant(v);
+                    v
+                });
+                self.sizes.insert(key, v);
+                v
+            }
+            DimAtom::FloorDiv(p) | DimAtom::Mod(p) => {
+                let (a, b) = (self.size(&p.0)?, self.size(&p.1)?);
+                let unsigned = p.0.known_non_negative();
+                let modulo = matches!(atom, DimAtom::Mod(_));
+                self.at(0, |s| {
+                    // A size of zero as a divisor: any answer will do, but the processor must not trap.
+                    let b = if s.ir.as_const_int(b).is_some() { b } else { s.ir.select(s.ir.icmp(I::LLVMIntSGT, b, s.ir.c64(0)), b, s.ir.c64(1)) };
+                    let (q, r) = floor_div(s.ir, a, b, unsigned);
+                    if modulo { r } else { q }
+                })
+            }
+            DimAtom::Min(p) | DimAtom::Max(p) => {
+                let (a, b) = (self.size(&p.0)?, self.size(&p.1)?);
+                let order = if matches!(atom, DimAtom::Min(_)) { I::LLVMIntSLT } else { I::LLVMIntSGT };
+                self.at(0, |s| s.ir.select(s.ir.icmp(order, a, b), a, b))
+            }
+        })
+    }
+}
+
+/// Quotient rounded down, and remainder, by a positive divisor.
+pub fn floor_div(ir: &Ir, a: V, b: V, non_negative: bool) -> (V, V) {
+    let shift = ir.as_const_int(b).filter(|v| *v > 0 && v & (v - 1) == 0).map(i64::trailing_zeros);
+    let t = ir.ty(a);
+    if let Some(shift) = shift {
+        let mask = ir.cint(t, (1i64 << shift) - 1);
+        return (ir.ashr(a, ir.cint(t, shift as i64)), ir.and(a, mask));
+    }
+    let (a, b) = ir.widen(a, b);
+    let t = ir.ty(a);
+    if non_negative {
+        let q = ir.udiv(a, b);
+        return (q, ir.sub(a, ir.mul(q, b)));
+    }
+    let q = ir.sdiv(a, b);
+    let r = ir.sub(a, ir.mul(q, b));
+    let below = ir.icmp(I::LLVMIntSLT, r, ir.zero(t));
+    (ir.add(q, ir.sext(below, ir.i64())), ir.add(r, ir.select(below, b, ir.zero(t))))
+}

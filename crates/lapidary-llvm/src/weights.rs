@@ -1,0 +1,89 @@
+//! Constants, laid out in one block.
+
+use crate::emit::library::WEIGHTS_SYMBOL;
+use lapidary_ir::{DType, Diagnostic, Result, Tensor};
+use lapidary_kernel::{BufferKind, Plan};
+use lapidary_runtime::abi::{ALIGN, WEIGHTS_DATA_OFFSET, WeightsHeader};
+use rustc_hash::FxHashMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where each constant lies.
+pub struct Weights {
+    /// By buffer.
+    pub offsets: Vec<Option<u64>>,
+    pub bytes: u64,
+    /// Hash of the content.
+    pub hash: u64,
+    /// In order of offsets.
+    pieces: Vec<(u64, Arc<Tensor>)>,
+}
+
+impl Weights {
+    /// Places every constant of the plan once, at multiples of 64 bytes; equal ones share their place.
+    pub fn of(plan: &Plan) -> Result<Weights> {
+        let mut known: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
+        let mut w = Weights { offsets: vec![], bytes: 0, hash: 0, pieces: vec![] };
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for b in &plan.program.buffers {
+            let BufferKind::Const(t) = &b.kind else {
+                w.offsets.push(None);
+                continue;
+            };
+            if t.dtype() == DType::String {
+                let message = format!("constant '{}' holds strings, which native code cannot read", b.name);
+                return Err(Diagnostic::unsupported("string-constant", message).into());
+            }
+            let content = xxhash_rust::xxh3::xxh3_64(t.bytes());
+            let same = known.entry(content).or_default();
+            let at = match same.iter().find(|i| w.pieces[**i].1.bytes() == t.bytes()) {
+                Some(i) => w.pieces[*i].0,
+                None => {
+                    let at = w.bytes.next_multiple_of(ALIGN as u64);
+                    same.push(w.pieces.len());
+                    w.pieces.push((at, t.clone()));
+                    w.bytes = at + t.bytes().len() as u64;
+                    hash.update(&at.to_le_bytes());
+                    hash.update(&content.to_le_bytes());
+                    at
+                }
+            };
+            w.offsets.push(Some(at));
+        }
+        w.hash = hash.digest();
+        Ok(w)
+    }
+    fn write_data(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let mut end = 0;
+        for (at, t) in &self.pieces {
+            out.write_all(&vec![0; (at - end) as usize])?;
+            out.write_all(t.bytes())?;
+            end = at + t.bytes().len() as u64;
+        }
+        Ok(())
+    }
+    /// Writes the block, and an assembly file that makes an object of it.
+    pub fn write_assembly(&self, folder: &Path) -> std::io::Result<std::path::PathBuf> {
+        let data = folder.join("weights.bin");
+        let mut out = std::io::BufWriter::new(std::fs::File::create(&data)?);
+        self.write_data(&mut out)?;
+        out.flush()?;
+        let assembly = folder.join("weights.s");
+        // A relative name: the folder's differs from run to run. Read-only data that needs no relocation.
+        let text = format!(
+            ".section .rodata.{WEIGHTS_SYMBOL},\"a\",@progbits\n.balign {ALIGN}\n.globl {WEIGHTS_SYMBOL}\n.hidden {WEIGHTS_SYMBOL}\n\
+             .type {WEIGHTS_SYMBOL},@object\n{WEIGHTS_SYMBOL}:\n.incbin \"weights.bin\"\n.size {WEIGHTS_SYMBOL},.-{WEIGHTS_SYMBOL}\n\
+             .section .note.GNU-stack,\"\",@progbits\n"
+        );
+        std::fs::write(&assembly, text)?;
+        Ok(assembly)
+    }
+    /// Writes a side file.
+    pub fn write_side(&self, out: &mut impl Write, build_id: u64) -> std::io::Result<()> {
+        let header = WeightsHeader::new(build_id, self.bytes).to_bytes();
+        out.write_all(&header)?;
+        out.write_all(&vec![0; WEIGHTS_DATA_OFFSET as usize - header.len()])?;
+        self.write_data(out)
+    }
+}
