@@ -1,4 +1,6 @@
-//! Compiles the runtime of emitted libraries to archives that this crate embeds; `lapidary-runtime/src/lib.rs` documents the command.
+//! Compiles the runtime of emitted libraries to objects that this crate embeds; `lapidary-runtime/src/lib.rs` documents the command.
+//! The object alone, without the archive around it: it needs nothing of Rust's libraries, whose copies of libm's functions would
+//! otherwise be linked before libm's own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,15 +13,15 @@ fn main() {
         return;
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
-    archive(&source, &out.join("runtime.a"), &[]);
-    archive(&source, &out.join("runtime_tsan.a"), &["--cfg", "lapidary_tsan"]);
+    object(&source, &out.join("runtime.o"), &[]);
+    object(&source, &out.join("runtime_tsan.o"), &["--cfg", "lapidary_tsan"]);
 }
 
-fn archive(source: &Path, out: &Path, more: &[&str]) {
+fn object(source: &Path, out: &Path, more: &[&str]) {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
     rustc.args(["--edition", "2024", "--crate-name", "lapidary_runtime", "--crate-type", "staticlib"]);
     rustc.args(["--cfg", "lapidary_staticlib", "-C", "panic=abort", "-C", "opt-level=3"]);
-    rustc.args(["-C", "relocation-model=pic", "-C", "codegen-units=1"]).args(more);
+    rustc.args(["-C", "relocation-model=pic", "-C", "codegen-units=1", "--emit", "obj"]).args(more);
     // Paths of this machine must not end up in emitted libraries.
     let mut remap = std::ffi::OsString::from("--remap-path-prefix=");
     remap.push(source);

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.a"));
-const RUNTIME_TSAN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime_tsan.a"));
+const RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.o"));
+const RUNTIME_TSAN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime_tsan.o"));
 
 pub fn io(what: &str, path: &Path, e: std::io::Error) -> Diagnostics {
     Diagnostic::error("write", format!("{what}: {e}")).file(path.display().to_string()).into()
@@ -35,9 +35,9 @@ pub struct Parts<'a> {
 
 impl Parts<'_> {
     fn runtime(&self) -> Result<&'static str> {
-        let file = self.folder.join("runtime.a");
+        let file = self.folder.join("runtime.o");
         std::fs::write(&file, if self.sanitize { RUNTIME_TSAN } else { RUNTIME }).map_err(|e| io("cannot write a temporary file", &file, e))?;
-        Ok("runtime.a")
+        Ok("runtime.o")
     }
     fn args<'x>(&'x self, before: &[&'x str], after: &[&'x str]) -> Vec<&'x OsStr> {
         before.iter().copied().chain(self.objects.iter().map(String::as_str)).chain(after.iter().copied()).map(OsStr::new).collect()

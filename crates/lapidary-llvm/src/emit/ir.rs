@@ -150,18 +150,6 @@ impl<'c> Ir<'c> {
     pub fn like(&self, t: T, v: V) -> T {
         self.vec(self.element(t), self.lanes(v))
     }
-    pub fn bits(&self, t: T) -> u32 {
-        let t = self.element(t);
-        // SAFETY: see above.
-        unsafe {
-            match LLVMGetTypeKind(t.0) {
-                inkwell::llvm_sys::LLVMTypeKind::LLVMIntegerTypeKind => LLVMGetIntTypeWidth(t.0),
-                inkwell::llvm_sys::LLVMTypeKind::LLVMDoubleTypeKind => 64,
-                inkwell::llvm_sys::LLVMTypeKind::LLVMHalfTypeKind => 16,
-                _ => 32,
-            }
-        }
-    }
 
     // ---- constants
 
@@ -227,7 +215,7 @@ impl<'c> Ir<'c> {
     }
     convert! {
         trunc LLVMBuildTrunc, zext LLVMBuildZExt, sext LLVMBuildSExt, fptrunc LLVMBuildFPTrunc, fpext LLVMBuildFPExt,
-        si_to_fp LLVMBuildSIToFP, ui_to_fp LLVMBuildUIToFP, fp_to_si LLVMBuildFPToSI, bits_as LLVMBuildBitCast
+        si_to_fp LLVMBuildSIToFP, ui_to_fp LLVMBuildUIToFP, bits_as LLVMBuildBitCast
     }
     pub fn fneg(&self, a: V) -> V {
         // SAFETY: see above.
