@@ -466,12 +466,22 @@ pub(crate) fn write_symbol(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Resul
     f.write_str("'")
 }
 
+/// A dim as an operand of `floordiv` and `mod`: in brackets unless it is a plain number or one atom.
+struct Factor<'a>(&'a Dim);
+
+impl fmt::Display for Factor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one_atom = matches!(self.0.terms(), [(m, 1)] if matches!(m.as_slice(), [(_, 1)]));
+        if one_atom || self.0.as_const().is_some_and(|c| c >= 0) { write!(f, "{}", self.0) } else { write!(f, "({})", self.0) }
+    }
+}
+
 impl fmt::Display for Atom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Atom::Symbol(n) => write_symbol(f, n),
-            Atom::FloorDiv(p) => write!(f, "(({}) floordiv ({}))", p.0, p.1),
-            Atom::Mod(p) => write!(f, "(({}) mod ({}))", p.0, p.1),
+            Atom::FloorDiv(p) => write!(f, "({} floordiv {})", Factor(&p.0), Factor(&p.1)),
+            Atom::Mod(p) => write!(f, "({} mod {})", Factor(&p.0), Factor(&p.1)),
             Atom::Min(p) => write!(f, "min({}, {})", p.0, p.1),
             Atom::Max(p) => write!(f, "max({}, {})", p.0, p.1),
         }

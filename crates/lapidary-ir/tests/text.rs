@@ -73,7 +73,7 @@ graph @block(%x: f32[N, 64, 56, 56], %scales: f32[4] @"resize scales") {
   %c = Conv(%x, %w) {pads=[1, 1, 1, 1]} : f32[N, 64, 56, 56] @"/layer1/conv" !{pkg="torch"} doc "first"
   %p, _ = MaxPool.12(%c) {kernel_shape=[2, 2]} : f32[N, 64, 28, 28], i64[N, 64, 28, 28]
   %u = Resize(%p, _, %scales) {mode="nearest", cubic=-0.75, none=floats[], t=type(seq<f32[*]>)} : f32[N, 64, 56, 56]
-  %"odd name" = com.microsoft.Gelu.1(%u) : f32['a b', ((N + 1) floordiv (2))]
+  %"odd name" = com.microsoft.Gelu.1(%u) : f32['a b', ((N + 1) floordiv 2)]
   %y = If(%flag, %u) : ?
     region then_branch @g1() captures(%u: f32[N, 64, 56, 56] = %u) {
       return %u

@@ -91,7 +91,7 @@ fn tensor_type(lexer: &mut Lexer) -> Result<TensorType> {
     Ok(TensorType::new(dtype, Shape::Ranked(dims)))
 }
 
-/// Reads a size from where the lexer stands: sums and products of numbers, symbols, `(a) floordiv (b)`, `(a) mod (b)`,
+/// Reads a size from where the lexer stands: sums and products of numbers, symbols, `a floordiv b`, `a mod b`,
 /// `min(a, b)`, `max(a, b)`, `ceildiv(a, b)`.
 pub fn read_dim(lexer: &mut Lexer) -> Result<Dim> {
     sum(lexer, 0)
