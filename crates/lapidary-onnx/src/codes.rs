@@ -40,6 +40,8 @@ codes! {
     UNDEFINED_VALUE = "onnx-undefined-value";
     /// Declared types of values that the file does not have.
     STALE = "onnx-stale-types";
+    /// Fields that ONNX does not define.
+    DROPPED = "onnx-dropped-fields";
     /// Graph inputs with initial values.
     DEFAULTS = "onnx-default-inputs";
     /// A tensor whose data does not fit its type and shape.

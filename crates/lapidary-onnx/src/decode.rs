@@ -27,6 +27,11 @@ pub fn model(data: &Bytes) -> Result<ModelProto> {
     Ok(model)
 }
 
+/// How many bytes of the file decoding left out, by length: files of the usual writers have the one canonical length of their content.
+pub fn dropped_bytes(data: &[u8], model: &ModelProto) -> usize {
+    data.len().saturating_sub(model.encoded_len())
+}
+
 /// A format that can be told by its first bytes, with what to do about it.
 fn other_format(data: &[u8]) -> Option<Diagnostic> {
     let not = |what: &str, help: &str| Some(Diagnostic::error(codes::NOT_ONNX, format!("this is {what}, not an ONNX model")).help(help));

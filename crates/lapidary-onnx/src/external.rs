@@ -95,12 +95,8 @@ impl ExternalFiles {
         if let Some(length) = location.length
             && length != need
         {
-            return Err(Diagnostic::error(
-                codes::EXTERNAL_DATA,
-                format!("external data has {length} bytes where the tensor's type and shape need {need}"),
-            )
-            .file(location.path.clone())
-            .into());
+            let message = format!("external data in '{}' has {length} bytes where the tensor's type and shape need {need}", location.path);
+            return Err(Diagnostic::error(codes::EXTERNAL_DATA, message).help("the file belongs to another model, or its writer is broken").into());
         }
         if need == 0 && location.length == Some(0) {
             return Ok(Bytes::new());

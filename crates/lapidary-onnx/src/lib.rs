@@ -8,6 +8,7 @@ mod attr;
 pub mod codes;
 pub mod decode;
 mod encode;
+mod expand;
 mod export;
 pub mod external;
 mod import;
@@ -25,6 +26,7 @@ mod types;
 mod visit;
 mod write;
 
+pub use expand::{ExpandLimits, expand_functions};
 pub use mapping::Access;
 pub use model::{About, Model};
 pub use read::{ReadOptions, model_from_bytes, model_from_proto, read_model};

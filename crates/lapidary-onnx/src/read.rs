@@ -4,9 +4,9 @@ use crate::external::ExternalFiles;
 use crate::mapping::{self, Access};
 use crate::model::Model;
 use crate::proto::ModelProto;
-use crate::{decode, import};
+use crate::{codes, decode, import};
 use bytes::Bytes;
-use lapidary_ir::{Diagnostics, Result};
+use lapidary_ir::{Diagnostic, Diagnostics, Result, Severity};
 use std::path::Path;
 
 /// How to read a model.
@@ -41,8 +41,15 @@ pub fn read_model(path: &Path, options: &ReadOptions) -> Result<Model> {
         e
     };
     let read = || {
-        let proto = decode::model(&mapping::open(path, options.access)?)?;
-        import::model(proto, &mut ExternalFiles::beside(path, options.access), options)
+        let data = mapping::open(path, options.access)?;
+        let proto = decode::model(&data)?;
+        let dropped = decode::dropped_bytes(&data, &proto);
+        let mut model = import::model(proto, &mut ExternalFiles::beside(path, options.access), options)?;
+        if dropped > 0 {
+            let message = format!("{dropped} bytes of the file are fields that ONNX does not define; they were dropped");
+            model.notes.push(Diagnostic { severity: Severity::Note, ..Diagnostic::warning(codes::DROPPED, message) });
+        }
+        Ok(model)
     };
     let mut model = read().map_err(named)?;
     model.notes = named(Diagnostics(std::mem::take(&mut model.notes))).0;
