@@ -22,7 +22,7 @@ proptest! {
         let findings = g.verify();
         prop_assert!(findings.is_empty(), "{findings:?}");
         let newest = |_: &str, name: &str| if known { name.len() as u32 } else { 0 };
-        let print = PrintOptions { newest: &newest, inline_elements: inline, comments: false };
+        let print = PrintOptions { newest: &newest, inline_elements: inline, ..PrintOptions::default() };
         let (source, parsed) = round_trip(&g, &print);
         assert_same_graph(&g, &parsed);
         prop_assert!(parsed.verify().is_empty());

@@ -38,6 +38,8 @@ pub struct PrintOptions<'a> {
     pub inline_elements: usize,
     /// Whether to add `// rule` after nodes that a rule made and `// N bytes` after large constants.
     pub comments: bool,
+    /// Whether to print metadata and documentation of nodes. Without, lines are short, but what is read back lacks them.
+    pub metadata: bool,
 }
 
 /// What reading needs to know besides the text.
@@ -64,7 +66,7 @@ fn no_tensors(_: u64) -> Option<Arc<Tensor>> {
 
 impl Default for PrintOptions<'_> {
     fn default() -> Self {
-        PrintOptions { newest: &unversioned, inline_elements: 16, comments: false }
+        PrintOptions { newest: &unversioned, inline_elements: 16, comments: false, metadata: true }
     }
 }
 

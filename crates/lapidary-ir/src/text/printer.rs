@@ -150,6 +150,9 @@ impl Printer<'_> {
             self.word(" ");
             write_sigil(&mut self.out, '@', &n.name);
         }
+        if !self.options.metadata {
+            return;
+        }
         for (i, (key, value)) in n.metadata.iter().enumerate() {
             self.word(if i > 0 { ", " } else { " !{" });
             write_word(&mut self.out, key);
