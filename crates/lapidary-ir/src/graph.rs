@@ -436,6 +436,8 @@ impl Graph {
             for slot in (0..self.node(n).inputs.len()).rev() {
                 self.set_input(n, slot, None);
             }
+            // Their captures would name operands that are gone.
+            self.dag[n.0].regions.clear();
             work.extend(operands);
         }
     }

@@ -75,6 +75,14 @@ fn a_dead_node_lets_go_of_its_operands_at_once() {
 }
 
 #[test]
+fn a_dead_node_lets_go_of_its_regions_too() {
+    let mut g = graph("graph (%x: f32[2]) { %a = If(%x) : f32[2] region b() captures(%c: f32[2] = %x) { return %c } return %x }");
+    let a = by_name(&g, "a").node;
+    g.detach_if_dead(a);
+    assert!(g.node(a).regions.is_empty() && g.verify().is_empty(), "a capture must not name an operand that is gone");
+}
+
+#[test]
 fn a_swept_index_may_come_back_and_inputs_stay() {
     let mut g = graph("graph (%x: f32[2], %unused: f32[2]) { %dead = Neg(%x) : f32[2] return %x }");
     let dead = by_name(&g, "dead").node;
@@ -190,6 +198,8 @@ fn findings_show_the_line() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
     #[test]
     fn edits_keep_edges_and_operands_together(mut g in any_graph(), edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..5, any::<prop::sample::Index>(), 0..4), 0..20)) {
         for (node, slot, value, kind) in edits {
