@@ -2,12 +2,14 @@ use crate::emit::body;
 use crate::emit::ir::Ir;
 use crate::emit::library::{self, Label, Version};
 use crate::emit::machine::{self, Form};
+use crate::emit::tile::{self, Family};
 use crate::link::{Parts, io};
 use crate::options::{CompileOptions, Emit, KernelReport, Report, WeightsMode};
 use crate::weights::Weights;
 use inkwell::context::Context;
 use lapidary_ir::{Diagnostic, Name, Result};
 use lapidary_kernel::Plan;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -130,10 +132,12 @@ pub fn compile(plan: &Plan, options: &CompileOptions, out: &Path) -> Result<Repo
 /// Translates all bodies, a few to a module, on several threads; the modules come in order.
 fn generate(versions: &[Version], symbols: &[Name], options: &CompileOptions, form: Form) -> Result<Vec<Vec<u8>>> {
     let mut units = vec![];
-    for (v, version) in versions.iter().enumerate() {
+    for version in versions {
         for start in (0..version.bodies.len()).step_by(MODULE_BODIES) {
-            units.push((v, start..version.bodies.len().min(start + MODULE_BODIES)));
+            units.push(Unit::Bodies(version, start..version.bodies.len().min(start + MODULE_BODIES)));
         }
+        let families = version.bodies.iter().filter_map(|b| if let body::Code::Contract(c) = &b.code { Some(c.family) } else { None });
+        units.extend(families.collect::<BTreeSet<_>>().into_iter().map(Unit::Tiles));
     }
     let (next, results) = (AtomicUsize::new(0), Mutex::new(vec![None; units.len()]));
     std::thread::scope(|s| {
@@ -141,8 +145,8 @@ fn generate(versions: &[Version], symbols: &[Name], options: &CompileOptions, fo
             s.spawn(|| {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((v, range)) = units.get(i) else { break };
-                    let made = module(&versions[*v], range.clone(), symbols, options.sanitize_thread, form);
+                    let Some(unit) = units.get(i) else { break };
+                    let made = module(unit, symbols, options.sanitize_thread, form);
                     if let Ok(mut all) = results.lock() {
                         all[i] = Some(made);
                     }
@@ -154,11 +158,22 @@ fn generate(versions: &[Version], symbols: &[Name], options: &CompileOptions, fo
     results.into_inner().unwrap_or_default().into_iter().map(|r| r.unwrap_or_else(lost)).collect()
 }
 
-fn module(version: &Version, range: std::ops::Range<usize>, symbols: &[Name], sanitize: bool, form: Form) -> Result<Vec<u8>> {
+/// What one module holds.
+enum Unit<'a> {
+    Bodies(&'a Version, std::ops::Range<usize>),
+    Tiles(Family),
+}
+
+fn module(unit: &Unit, symbols: &[Name], sanitize: bool, form: Form) -> Result<Vec<u8>> {
     let context = Context::create();
     let ir = Ir::new(&context, "kernels");
-    for i in range {
-        body::emit(&ir, &version.bodies[i], &version.body_name(i), version.cpu, symbols, sanitize)?;
+    match unit {
+        Unit::Bodies(version, range) => {
+            for i in range.clone() {
+                body::emit(&ir, &version.bodies[i], &version.body_name(i), version.cpu, symbols, sanitize)?;
+            }
+        }
+        Unit::Tiles(family) => tile::emit(&ir, *family, sanitize),
     }
     machine::translate(&ir, &machine::machine()?, sanitize, form)
 }

@@ -1,11 +1,13 @@
 //! Kernel bodies: equal kernels of a model (the layers of a network) share one function, which finds its buffers in a table.
 
+use super::contract::Contract;
 use super::expr::Emitter;
 use super::ir::Ir;
 use super::machine;
 use super::nest::Nest;
+use super::tile::LANES;
 use lapidary_ir::{Dim, Name, Result};
-use lapidary_kernel::{BufferId, BufferKind, Cpu, ExprKind, Kernel, Plan, Program, Stmt};
+use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Kernel, Plan, Program, Schedule, Stmt};
 use rustc_hash::FxHashMap;
 
 /// A kernel without names, its buffers numbered in order of first use.
@@ -23,22 +25,30 @@ pub struct Body {
 /// The template with its numbers.
 pub enum Code {
     Nest(Nest),
+    Contract(Box<Contract>),
 }
 
 impl Code {
     pub fn chunks(&self) -> &Dim {
         match self {
             Code::Nest(n) => &n.chunks,
+            Code::Contract(c) => &c.chunks,
         }
     }
     pub fn scratch_bytes(&self) -> &Dim {
         match self {
             Code::Nest(n) => &n.scratch_bytes,
+            Code::Contract(c) => &c.scratch_bytes,
         }
     }
     pub fn template(&self, kernel: &Kernel) -> &'static str {
         match self {
-            Code::Nest(_) => kernel.schedule.as_ref().map_or("serial", |s| s.template()),
+            Code::Contract(_) => "contract",
+            Code::Nest(_) => match &kernel.schedule {
+                // A contraction that the tiles do not fit.
+                Some(Schedule::Contract { .. }) => "window",
+                s => s.as_ref().map_or("serial", |s| s.template()),
+            },
         }
     }
 }
@@ -85,9 +95,12 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
     Ok((bodies, steps))
 }
 
-fn choose(kernel: &Kernel, _program: &Program, _cpu: Cpu) -> Result<Code> {
+fn choose(kernel: &Kernel, program: &Program, cpu: Cpu) -> Result<Code> {
+    if let Some(c) = Contract::of(kernel, program, cpu) {
+        return Ok(Code::Contract(Box::new(c)));
+    }
     let fallback = match &kernel.schedule {
-        Some(lapidary_kernel::Schedule::Contract { n, m, .. }) => n.last().or(m.last()).map(|a| lapidary_kernel::AxisId(*a)),
+        Some(Schedule::Contract { n, m, .. }) => n.last().or(m.last()).map(|a| AxisId(*a)),
         _ => None,
     };
     Ok(Code::Nest(Nest::of(kernel, fallback)?))
@@ -125,10 +138,10 @@ pub fn emit(ir: &Ir, body: &Body, function: &str, cpu: Cpu, symbols: &[Name], sa
     let f = ir.function(function, kernel_type(ir));
     machine::set_cpu(ir, f, Some(cpu), sanitize);
     let buffers: Vec<(BufferId, bool)> = body.program.buffer_ids().zip(body.invariant.iter().copied()).collect();
+    let emitter = |lanes| Emitter::new(ir, f, &body.program, &body.kernel, &buffers, symbols, lanes);
     let result = match &body.code {
-        Code::Nest(nest) => {
-            Emitter::new(ir, f, &body.program, &body.kernel, &buffers, symbols, nest.lanes).and_then(|mut e| e.nest(nest))
-        }
+        Code::Nest(nest) => emitter(nest.lanes).and_then(|mut e| e.nest(nest)),
+        Code::Contract(c) => emitter(LANES).and_then(|mut e| e.contract(c)),
     };
     result.map_err(|mut e| {
         e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", body.name)));

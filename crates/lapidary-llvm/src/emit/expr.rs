@@ -301,7 +301,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         })
     }
     /// The condition as parts that are the same for all lanes and parts that are not.
-    fn guard(&mut self, guard: &Guard) -> Result<(Option<V>, Option<V>)> {
+    pub fn guard(&mut self, guard: &Guard) -> Result<(Option<V>, Option<V>)> {
         let (mut same, mut each): (Option<V>, Option<V>) = (None, None);
         for (i, d) in guard {
             let v = self.index(i)?;

@@ -473,6 +473,19 @@ impl<'c> Ir<'c> {
             V(g)
         }
     }
+    /// Memory of zeros that is in no file.
+    pub fn zeroed_global(&self, name: &str, bytes: u64, align: u32) -> V {
+        let c = c_string(name);
+        // SAFETY: see above.
+        unsafe {
+            let t = self.array(self.int(8), bytes);
+            let g = LLVMAddGlobal(self.module.as_mut_ptr(), t.0, c.as_ptr());
+            LLVMSetInitializer(g, LLVMConstNull(t.0));
+            LLVMSetLinkage(g, LLVMLinkage::LLVMInternalLinkage);
+            LLVMSetAlignment(g, align);
+            V(g)
+        }
+    }
     /// A symbol that another object defines.
     pub fn extern_global(&self, name: &str) -> V {
         let c = c_string(name);

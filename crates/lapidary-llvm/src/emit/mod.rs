@@ -1,6 +1,7 @@
 //! From kernels to LLVM modules.
 
 pub mod body;
+pub mod contract;
 pub mod expr;
 pub mod ir;
 pub mod library;
@@ -9,4 +10,5 @@ pub mod math;
 pub mod nest;
 pub mod ops;
 pub mod scope;
+pub mod tile;
 pub mod types;

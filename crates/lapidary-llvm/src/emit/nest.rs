@@ -175,7 +175,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         Ok(())
     }
     /// Quotient and remainder of a count.
-    fn split(&mut self, i: V, by: V) -> (V, V) {
+    pub fn split(&mut self, i: V, by: V) -> (V, V) {
         if self.ir.as_const_int(by) == Some(1) {
             return (i, self.ir.c64(0));
         }
@@ -214,11 +214,6 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let l = self.begin_loop(low, high, step, carried);
         let next = body(self, l.i, &l.carried)?;
         Ok(self.end_loop(l, &next))
-    }
-    pub fn when(&mut self, condition: V, carried: &[V], body: impl FnOnce(&mut Self) -> Result<Vec<V>>) -> Result<Vec<V>> {
-        let w = self.begin_when(condition);
-        let next = body(self)?;
-        Ok(self.end_when(w, carried, &next))
     }
     /// Runs vectors along `axis` from `low` (a multiple of the lanes) to `high`: whole ones in a loop, then one with a mask, unless
     /// `whole` says that there is none. `parts` copies of what is carried are kept in the loop, and joined by `join`.

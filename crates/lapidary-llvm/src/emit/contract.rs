@@ -1,0 +1,405 @@
+//! Contractions: a register tile, and around it blocks of rows and columns that stay in the caches. Convolutions are contractions whose
+//! rows of A are found by index arithmetic.
+
+use super::expr::{Emitter, Place};
+use super::ir::{IntCmp as I, V};
+use super::scope::AxisValue;
+use super::tile::{self, Family, LANES};
+use lapidary_ir::{DType, Dim, Result};
+use lapidary_kernel::{
+    Atom, AxisId, BinaryOp, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, ReduceOp, Schedule, Stmt, linearize,
+};
+
+/// Multiply-adds of a chunk: some tens of microseconds.
+const CHUNK_PRODUCTS: i64 = 2 << 20;
+/// Rows of A of one block stay in the L2 cache.
+const A_BLOCK_BYTES: i64 = 192 << 10;
+/// The columns of B that a chunk streams, where rows are few.
+const B_BLOCK_BYTES: i64 = 1 << 20;
+/// Stands for sizes that are known at run time only, in choosing blocks; any choice is correct.
+const TYPICAL: i64 = 512;
+/// Zeros that stand for a row outside the input.
+const ZERO_LIMIT: i64 = 1 << 16;
+
+/// A kernel that the tiles can compute, cut into blocks.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    pub family: Family,
+    local: LocalId,
+    /// Axes with one value per chunk.
+    batch: Vec<AxisId>,
+    m: Vec<AxisId>,
+    n: AxisId,
+    /// Reduced axes but the inner one: each of their points is a tap.
+    taps: Vec<AxisId>,
+    inner: AxisId,
+    a: BufferId,
+    a_flat: Index,
+    a_guard: Guard,
+    a_stride: Dim,
+    b: BufferId,
+    /// B's index without the axes `n`, `taps` and `inner`.
+    b_base: Index,
+    b_tap: Dim,
+    b_inner: Dim,
+    b_panel: Dim,
+    /// Rows of a block, a multiple of the tile's.
+    block_rows: i64,
+    /// Panels of a block.
+    block_panels: i64,
+    vectors: i64,
+    rows: Dim,
+    panels: Dim,
+    row_blocks: Dim,
+    panel_blocks: Dim,
+    pub chunks: Dim,
+    pub scratch_bytes: Dim,
+}
+
+impl Contract {
+    /// `None` where the tiles do not fit; the kernel then runs as a nest of loops.
+    pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu) -> Option<Contract> {
+        let Some(Schedule::Contract { batch, m, n, k, a, b }) = &kernel.schedule else { return None };
+        let axes = |v: &[u16]| v.iter().map(|a| AxisId(*a)).collect::<Vec<_>>();
+        let (mut batch, m, n, k) = (axes(batch), axes(m), axes(n), axes(k));
+        let (first, rest) = kernel.body.split_first()?;
+        let Stmt::Reduce { local, op: ReduceOp::Sum, value, over } = first else { return None };
+        let local_axes_free = kernel.local(*local).axes.is_empty() && kernel.local(*local).dtype == DType::F32;
+        let simple = |s: &Stmt| match s {
+            Stmt::Store { axes, .. } => axes.is_empty(),
+            Stmt::Let { local, .. } => kernel.local(*local).axes.is_empty(),
+            Stmt::Reduce { .. } => false,
+        };
+        let reads_own = kernel.writes().iter().any(|w| kernel.reads().contains(w));
+        if !local_axes_free || !rest.iter().all(simple) || over.len() != k.len() || reads_own || kernel.serial {
+            return None;
+        }
+        let (a, b) = (ExprId(*a), ExprId(*b));
+        match kernel.expr(*value).kind {
+            ExprKind::Binary(BinaryOp::Mul, x, y) if (x, y) == (a, b) || (x, y) == (b, a) => {}
+            _ => return None,
+        }
+        let (n, outer_n) = n.split_last()?;
+        let (inner, taps) = k.split_last()?;
+        batch.extend(outer_n);
+        let operand = |e: ExprId| match &kernel.expr(e).kind {
+            ExprKind::Load { buffer, index, guard, otherwise } => {
+                let zero = otherwise.is_none_or(|o| matches!(kernel.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0));
+                let d = program.buffer(*buffer);
+                (zero && d.dtype == DType::F32).then(|| (*buffer, linearize(index, &d.dims), guard.clone(), index.clone()))
+            }
+            _ => None,
+        };
+        let (a, a_flat, a_guard, _) = operand(a)?;
+        let (b, b_flat, b_guard, b_index) = operand(b)?;
+
+        // A: a fixed stride along the inner sum, nothing along n.
+        let a_stride = a_flat.coefficient(*inner)?;
+        if a_flat.mentions(*n) || a_guard.iter().any(|(i, _)| i.mentions(*n) || i.mentions(*inner)) || !b_guard.is_empty() {
+            return None;
+        }
+        let one = Dim::from(1);
+        // Rows outside the input are read as zeros, of which there must be enough.
+        let reach = |d: &Dim| (&(&(d - &one) * &a_stride) + &one).as_const();
+        if !a_guard.is_empty() && reach(kernel.extent(*inner)).is_none_or(|r| r > ZERO_LIMIT) {
+            return None;
+        }
+        // B: panels of 16 columns, one stride from tap to tap.
+        if m.iter().any(|x| b_flat.mentions(*x)) {
+            return None;
+        }
+        let b_inner = b_flat.coefficient(*inner)?;
+        let b_tap = match taps.split_last() {
+            None => Dim::from(0),
+            Some((last, outer)) => {
+                let stride = b_flat.coefficient(*last)?;
+                let mut expect = &stride * kernel.extent(*last);
+                for x in outer.iter().rev() {
+                    if b_flat.coefficient(*x)? != expect {
+                        return None;
+                    }
+                    expect = &expect * kernel.extent(*x);
+                }
+                stride
+            }
+        };
+        let lanes = Dim::from(LANES as i64);
+        let (mut b_panel, mut unit) = (lanes.clone(), false);
+        let n_extent = kernel.extent(*n);
+        let moving = |x: &AxisId| x == n || x == inner || taps.contains(x);
+        for (atom, c) in b_flat.terms() {
+            match atom {
+                Atom::Axis(x) if x == n => {
+                    let last = program.buffer(b).dims.last().and_then(|d| d.as_const());
+                    let at_end = b_index.last().is_some_and(|i| i.as_axis() == Some(*n));
+                    let padded = at_end && last.is_some_and(|d| d % LANES as i64 == 0);
+                    let whole = n_extent.as_const().is_some_and(|e| e % LANES as i64 == 0);
+                    if c.as_const() != Some(1) || !(padded || whole) {
+                        return None;
+                    }
+                    unit = true;
+                }
+                Atom::Axis(_) => {}
+                Atom::FloorDiv(x, d) if *d == lanes && x.as_axis() == Some(*n) => b_panel = c.clone(),
+                Atom::Mod(x, d) if *d == lanes && x.as_axis() == Some(*n) && c.as_const() == Some(1) => unit = true,
+                Atom::FloorDiv(x, _) | Atom::Mod(x, _) => {
+                    if kernel.axes.iter().enumerate().any(|(i, _)| moving(&AxisId(i as u16)) && x.mentions(AxisId(i as u16))) {
+                        return None;
+                    }
+                }
+                Atom::Value(_) => return None,
+            }
+        }
+        if !unit {
+            return None;
+        }
+        let extent = |x: AxisId| kernel.extent(x).clone();
+        let b_base = b_flat.substitute(&|x| if moving(&x) { Index::from(0) } else { x.into() }, &Index::value, &extent);
+
+        let tile_rows = tile::row_counts(cpu)[0];
+        let product = |axes: &[AxisId]| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
+        let rows = product(&m);
+        let panels = n_extent.ceil_div(&lanes);
+        let depth = (&product(taps) * kernel.extent(*inner)).as_const().unwrap_or(TYPICAL).max(1);
+        let ceil = |v: i64, by: i64| (v + by - 1) / by;
+        let up = |v: i64, to: i64| ceil(v, to) * to;
+        let most_rows = (A_BLOCK_BYTES / 4 / depth).clamp(tile_rows, 192) / tile_rows * tile_rows;
+        let block_rows = match rows.as_const() {
+            Some(r) => up(ceil(r.max(1), ceil(r.max(1), most_rows)), tile_rows),
+            None => most_rows.min(tile_rows * 8),
+        };
+        let known_rows = rows.as_const().map_or(block_rows, |r| r.clamp(1, block_rows));
+        let vectors = match (rows.as_const(), panels.as_const()) {
+            (Some(1), _) => 1,
+            (_, Some(4)) => 2.min(tile::max_vectors(cpu)),
+            (_, p) => tile::max_vectors(cpu).min(p.unwrap_or(i64::MAX)).max(1),
+        };
+        let by_work = CHUNK_PRODUCTS / (known_rows * depth * LANES as i64);
+        let by_bytes = B_BLOCK_BYTES / (depth * LANES as i64 * 4);
+        let mut block_panels = up(by_work.min(by_bytes).max(1), vectors);
+        if let Some(p) = panels.as_const() {
+            let blocks = ceil(p.max(1), block_panels);
+            block_panels = up(ceil(p.max(1), blocks), vectors);
+        }
+        let (row_blocks, panel_blocks) = (rows.ceil_div(&Dim::from(block_rows)), panels.ceil_div(&Dim::from(block_panels)));
+        let chunks = &(&product(&batch) * &row_blocks) * &panel_blocks;
+        let table = &Dim::from(block_rows * 8) * &product(taps);
+        let coordinates = Dim::from(block_rows * 8 * m.len() as i64);
+        let scratch_bytes = &lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates);
+        let family = Family::new(cpu, a_stride.as_const() == Some(1), b_inner.as_const() == Some(LANES as i64));
+        Some(Contract {
+            family,
+            local: *local,
+            batch,
+            m,
+            n: *n,
+            taps: taps.to_vec(),
+            inner: *inner,
+            a,
+            a_flat,
+            a_guard,
+            a_stride,
+            b,
+            b_base,
+            b_tap,
+            b_inner,
+            b_panel,
+            block_rows,
+            block_panels,
+            vectors,
+            rows,
+            panels,
+            row_blocks,
+            panel_blocks,
+            chunks,
+            scratch_bytes,
+        })
+    }
+    /// Zeros for one row.
+    fn zero_elements(&self, kernel: &Kernel) -> i64 {
+        let one = Dim::from(1);
+        (&(&(kernel.extent(self.inner) - &one) * &self.a_stride) + &one).as_const().unwrap_or(1).max(1)
+    }
+}
+
+impl Emitter<'_, '_> {
+    /// Emits the whole body of the kernel's function.
+    pub fn contract(&mut self, c: &Contract) -> Result<()> {
+        let ir = self.ir;
+        let cpu = c.family.cpu();
+        let tile_rows = tile::row_counts(cpu)[0];
+        let row_floats = tile::max_vectors(cpu) * LANES as i64;
+        let tile_memory = self.at(0, |s| s.ir.alloca(ir.array(ir.f32(), (tile_rows * row_floats) as u64), 64));
+        let zeros = match c.a_guard.is_empty() {
+            true => None,
+            false => Some(ir.zeroed_global("lap_zero_row", c.zero_elements(self.kernel) as u64 * 4, 64)),
+        };
+        let product = |axes: &[AxisId], kernel: &Kernel| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
+        let taps_dim = product(&c.taps, self.kernel);
+        let (rows, panels, taps) = (self.size(&c.rows)?, self.size(&c.panels)?, self.size(&taps_dim)?);
+        let (row_blocks, panel_blocks) = (self.size(&c.row_blocks)?, self.size(&c.panel_blocks)?);
+        let kernel = self.kernel;
+        let inner = self.size(kernel.extent(c.inner))?;
+        let (a_stride, b_tap, b_inner, b_panel) = (self.size(&c.a_stride)?, self.size(&c.b_tap)?, self.size(&c.b_inner)?, self.size(&c.b_panel)?);
+        let columns = self.size(kernel.extent(c.n))?;
+        let table = self.scratch;
+        let table_bytes = self.size(&lapidary_kernel::align(&(&Dim::from(c.block_rows * 8) * &taps_dim)))?;
+        let coordinates = self.at(0, |s| s.ir.gep_bytes(table, table_bytes));
+        let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
+        let tile_type = tile::tile_type(ir);
+        let tile_function = ir.function(&c.family.name(), tile_type);
+
+        let (first, last) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
+        self.for_each(first, last, 1, &[], |s, chunk, _| {
+            let (rest, panel_block) = s.split(chunk, panel_blocks);
+            let (batch, row_block) = s.split(rest, row_blocks);
+            s.enter_point(&c.batch, batch)?;
+            let row = ir.mul(row_block, ir.c64(c.block_rows));
+            let count = min(ir.c64(c.block_rows), ir.sub(rows, row));
+            let panel = ir.mul(panel_block, ir.c64(c.block_panels));
+            let panel_end = min(ir.add(panel, ir.c64(c.block_panels)), panels);
+            s.row_pointers(c, table, coordinates, taps, zeros, row, count)?;
+            let b = s.operand(c.b, &c.b_base)?;
+
+            s.for_each(panel, panel_end, c.vectors, &[], |s, p, _| {
+                let vectors = min(ir.c64(c.vectors), ir.sub(panel_end, p));
+                let b = ir.gep(ir.f32(), b, ir.mul(p, b_panel));
+                s.for_each(ir.c64(0), count, tile_rows, &[], |s, r, _| {
+                    let left = min(ir.c64(tile_rows), ir.sub(count, r));
+                    let pointers = ir.gep(ir.ptr(), table, ir.mul(r, taps));
+                    let args = [pointers, taps, inner, a_stride, b, b_tap, b_inner, b_panel, tile_memory, left, vectors];
+                    ir.call(tile_type, tile_function, &args);
+                    s.for_each(ir.c64(0), left, 1, &[], |s, i, _| {
+                        let at = ir.add(r, i);
+                        s.enter_row(c, coordinates, row, at);
+                        let from = ir.gep(ir.f32(), tile_memory, ir.mul(i, ir.c64(row_floats)));
+                        s.for_each(ir.c64(0), vectors, 1, &[], |s, j, _| {
+                            let column = ir.mul(ir.add(p, j), ir.c64(LANES as i64));
+                            let sum = ir.gep(ir.f32(), from, ir.mul(j, ir.c64(LANES as i64)));
+                            s.epilogue(c, column, columns, sum)?;
+                            Ok(vec![])
+                        })
+                    })
+                })
+            })
+        })?;
+        ir.ret(None);
+        Ok(())
+    }
+    /// The address of an element of a buffer that all lanes share.
+    fn operand(&mut self, b: BufferId, flat: &Index) -> Result<V> {
+        let i = self.index(flat)?;
+        let base = self.pointers.get(&b).map(|p| p.base);
+        let base = base.ok_or_else(|| self.broken("an operand is not among the buffers read"))?;
+        Ok(self.ir.gep(self.ir.f32(), base, i))
+    }
+    /// Fills the table of row pointers for `count` rows from `row` on, and remembers their coordinates.
+    #[allow(clippy::too_many_arguments)]
+    fn row_pointers(&mut self, c: &Contract, table: V, coordinates: V, taps: V, zeros: Option<V>, row: V, count: V) -> Result<()> {
+        let ir = self.ir;
+        let tile_rows = ir.c64(tile::row_counts(c.family.cpu())[0]);
+        let kernel = self.kernel;
+        // The inner axis is at its start.
+        self.for_each(ir.c64(0), count, 1, &[], |s, r, _| {
+            let number = ir.add(row, r);
+            s.enter_point(&c.m, number)?;
+            if c.m.len() > 1 {
+                for (at, axis) in c.m.iter().enumerate() {
+                    if let Some((_, AxisValue::Scalar(v))) = s.axis(*axis) {
+                        let slot = ir.add(ir.mul(r, ir.c64(c.m.len() as i64)), ir.c64(at as i64));
+                        ir.store(v, ir.gep(ir.i64(), coordinates, slot), 8);
+                    }
+                }
+            }
+            s.current().axes.push((c.inner, AxisValue::Scalar(ir.c64(0))));
+            let (tile, lane) = super::scope::floor_div(ir, r, tile_rows, true);
+            let start = ir.add(ir.mul(ir.mul(tile, tile_rows), taps), lane);
+            s.each_tap(kernel, &c.taps, ir.c64(0), &mut |s, tap| {
+                let p = s.operand(c.a, &c.a_flat)?;
+                let (same, _) = s.guard(&c.a_guard)?;
+                let p = match (same, zeros) {
+                    (Some(inside), Some(z)) => ir.select(inside, p, z),
+                    _ => p,
+                };
+                ir.store(p, ir.gep(ir.ptr(), table, ir.add(start, ir.mul(tap, tile_rows))), 8);
+                Ok(())
+            })?;
+            Ok(vec![])
+        })?;
+        // A tile that is not full computes its first row in the others' place.
+        let (_, lane) = super::scope::floor_div(ir, count, tile_rows, true);
+        let tile_start = ir.mul(ir.sub(count, lane), taps);
+        let from = ir.select(ir.icmp(I::LLVMIntEQ, lane, ir.c64(0)), tile_rows, lane);
+        self.for_each(from, tile_rows, 1, &[], |s, lane, _| {
+            s.for_each(ir.c64(0), taps, 1, &[], |_, tap, _| {
+                let at = ir.add(tile_start, ir.mul(tap, tile_rows));
+                let p = ir.load(ir.ptr(), ir.gep(ir.ptr(), table, at), 8);
+                ir.store(p, ir.gep(ir.ptr(), table, ir.add(at, lane)), 8);
+                Ok(vec![])
+            })
+        })?;
+        Ok(())
+    }
+    /// Runs the body for every point of `axes`, with its number.
+    fn each_tap(&mut self, kernel: &Kernel, axes: &[AxisId], number: V, body: &mut dyn FnMut(&mut Self, V) -> Result<()>) -> Result<()> {
+        let Some((axis, rest)) = axes.split_first() else { return body(self, number) };
+        let extent = self.size(kernel.extent(*axis))?;
+        let ir = self.ir;
+        self.for_each(ir.c64(0), extent, 1, &[], |s, i, _| {
+            s.current().axes.push((*axis, AxisValue::Scalar(i)));
+            let number = ir.add(ir.mul(number, extent), i);
+            s.each_tap(kernel, rest, number, body)?;
+            Ok(vec![])
+        })?;
+        Ok(())
+    }
+    /// Sets the row axes to row `at` of the block that starts at `row`.
+    fn enter_row(&mut self, c: &Contract, coordinates: V, row: V, at: V) {
+        let ir = self.ir;
+        for (i, axis) in c.m.iter().enumerate() {
+            let v = match c.m.len() {
+                1 => ir.add(row, at),
+                n => ir.load(ir.i64(), ir.gep(ir.i64(), coordinates, ir.add(ir.mul(at, ir.c64(n as i64)), ir.c64(i as i64))), 8),
+            };
+            self.current().axes.push((*axis, AxisValue::Scalar(v)));
+        }
+    }
+    /// What follows the sum, for 16 columns.
+    fn epilogue(&mut self, c: &Contract, column: V, columns: V, sum: V) -> Result<()> {
+        let ir = self.ir;
+        let whole = self.kernel.extent(c.n).modulo(&Dim::from(LANES as i64)).as_const() == Some(0);
+        let end = ir.add(column, ir.c64(LANES as i64));
+        let full = if whole { ir.c1(true) } else { ir.icmp(I::LLVMIntSLE, end, columns) };
+        for masked in [false, true] {
+            if masked && whole {
+                break;
+            }
+            let w = self.begin_when(if masked { ir.not(full) } else { full });
+            self.vector = Some(c.n);
+            if masked {
+                let left = ir.sub(columns, column);
+                self.mask = Some(ir.icmp(I::LLVMIntSLT, ir.iota(LANES), ir.splat(left, LANES)));
+            }
+            self.current().axes.push((c.n, AxisValue::Lanes(column)));
+            let v = ir.load(ir.vec(ir.f32(), LANES), sum, 64);
+            self.places[c.local.0 as usize] = Some(Place::Register(v));
+            self.current().locals.push(c.local);
+            let kernel = self.kernel;
+            for s in &kernel.body[1..] {
+                match s {
+                    Stmt::Let { local, value } => {
+                        let v = self.expr(*value)?;
+                        self.places[local.0 as usize] = Some(Place::Register(v));
+                        self.current().locals.push(*local);
+                    }
+                    Stmt::Store { buffer, index, guard, value, .. } => self.store(*buffer, index, guard, *value)?,
+                    Stmt::Reduce { .. } => return Err(self.broken("a second sum in a contraction")),
+                }
+            }
+            self.vector = None;
+            self.mask = None;
+            self.end_when(w, &[], &[]);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! The register tiles of contractions: few functions, shared by all kernels of a library.
+//!
+//! A tile is `MR` rows by `NV` vectors of 16 f32, held in registers over the whole sum. With 512-bit registers 8 × 3 takes 24 of 32, with
+//! 256-bit ones (a vector is two) 6 × 1 takes 12 of 16; each reaches 97 % or more of the machine's multiply-adds (docs/performance.md).
+//! Rows of A are found through pointers, one per row and tap, so that a convolution reads its input as it lies, padding from a block of
+//! zeros. B comes in panels of 16 columns.
+
+use super::ir::{IntCmp as I, Ir, T, V};
+use super::machine;
+use lapidary_kernel::Cpu;
+
+/// Lanes of a vector, and columns of a panel.
+pub const LANES: u32 = 16;
+
+/// What a family of tiles takes for granted, so that addresses need no multiplication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Family {
+    pub cpu: Cpu2,
+    /// Elements of a row of A lie next to each other along the inner sum.
+    pub a_unit: bool,
+    /// B advances by one panel row (16 elements) along the inner sum.
+    pub b_packed: bool,
+}
+
+/// A version, in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cpu2 {
+    V3,
+    V4,
+}
+
+impl Family {
+    pub fn new(cpu: Cpu, a_unit: bool, b_packed: bool) -> Family {
+        let cpu = match cpu {
+            Cpu::X86V3 => Cpu2::V3,
+            Cpu::X86V4 => Cpu2::V4,
+        };
+        Family { cpu, a_unit, b_packed }
+    }
+    pub fn cpu(self) -> Cpu {
+        match self.cpu {
+            Cpu2::V3 => Cpu::X86V3,
+            Cpu2::V4 => Cpu::X86V4,
+        }
+    }
+    /// The name of the function that computes a tile of any size.
+    pub fn name(self) -> String {
+        let flag = |b: bool, yes: &'static str, no: &'static str| if b { yes } else { no };
+        format!("lap_tile_{}_{}{}", machine::short_name(self.cpu()), flag(self.a_unit, "u", "s"), flag(self.b_packed, "p", "s"))
+    }
+}
+
+/// Row counts of tiles, largest first.
+pub fn row_counts(cpu: Cpu) -> &'static [i64] {
+    match cpu {
+        Cpu::X86V3 => &[6, 4, 2, 1],
+        Cpu::X86V4 => &[8, 4, 2, 1],
+    }
+}
+
+/// The most vectors of a tile.
+pub fn max_vectors(cpu: Cpu) -> i64 {
+    match cpu {
+        Cpu::X86V3 => 1,
+        Cpu::X86V4 => 3,
+    }
+}
+
+/// `void tile(ptr rows, i64 taps, i64 kc, i64 a_stride, ptr b, i64 b_tap, i64 b_k, i64 b_panel, ptr out, i64 n_rows, i64 n_vectors)`
+///
+/// `rows` holds `MR` pointers per tap, `MR` the largest row count of the version. Strides are in elements. `out` gets rows of
+/// `max_vectors` vectors each.
+pub fn tile_type(ir: &Ir) -> T {
+    let (p, i) = (ir.ptr(), ir.i64());
+    ir.function_type(ir.void(), &[p, i, i, i, p, i, i, i, p, i, i])
+}
+
+/// Emits the tiles of one family, and the function that picks one.
+pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
+    let cpu = family.cpu();
+    let f = ir.function(&family.name(), tile_type(ir));
+    machine::set_cpu(ir, f, Some(cpu), sanitize);
+    let args: Vec<V> = (0..9).map(|i| ir.arg(f, i)).collect();
+    let (n_rows, n_vectors) = (ir.arg(f, 9), ir.arg(f, 10));
+    ir.at_end(ir.block(f));
+    let counts = row_counts(cpu);
+    for (at, rows) in counts.iter().enumerate() {
+        let smaller = counts.get(at + 1).copied().unwrap_or(0);
+        let (here, next) = (ir.block(f), ir.block(f));
+        ir.cond_br(ir.icmp(I::LLVMIntSGT, n_rows, ir.c64(smaller)), here, next);
+        ir.at_end(here);
+        if *rows == 1 {
+            // One row streams B: a panel at a time, in the order of memory.
+            let one = micro(ir, family, 1, 1, sanitize);
+            let (turn, done) = (ir.block(f), ir.block(f));
+            ir.br(turn);
+            ir.at_end(turn);
+            let v = ir.phi(ir.i64(), &[(ir.c64(0), here)]);
+            let mut each = args.clone();
+            each[4] = ir.gep(ir.f32(), args[4], ir.mul(v, args[7]));
+            each[8] = ir.gep(ir.f32(), args[8], ir.mul(v, ir.c64(LANES as i64)));
+            ir.call(micro_type(ir), one, &each);
+            let v_next = ir.add(v, ir.c64(1));
+            ir.add_incoming(v, v_next, turn);
+            ir.cond_br(ir.icmp(I::LLVMIntSLT, v_next, n_vectors), turn, done);
+            ir.at_end(done);
+            ir.ret(None);
+        } else {
+            for vectors in (1..=max_vectors(cpu)).rev() {
+                let (this, other) = (ir.block(f), ir.block(f));
+                ir.cond_br(ir.icmp(I::LLVMIntSGE, n_vectors, ir.c64(vectors)), this, other);
+                let back = micro(ir, family, *rows, vectors, sanitize);
+                ir.at_end(this);
+                ir.call(micro_type(ir), back, &args);
+                ir.ret(None);
+                ir.at_end(other);
+            }
+            ir.ret(None);
+        }
+        ir.at_end(next);
+    }
+    ir.ret(None);
+}
+
+fn micro_type(ir: &Ir) -> T {
+    let (p, i) = (ir.ptr(), ir.i64());
+    ir.function_type(ir.void(), &[p, i, i, i, p, i, i, i, p])
+}
+
+/// One tile: accumulators carried through the loop over taps and the loop over the inner sum.
+fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V {
+    let cpu = family.cpu();
+    let f = ir.function(&format!("{}_{rows}x{vectors}", family.name()), micro_type(ir));
+    ir.set_internal(f);
+    machine::set_cpu(ir, f, Some(cpu), sanitize);
+    ir.attribute(f, "noinline", None);
+    let here = ir.here();
+
+    let arg = |i| ir.arg(f, i);
+    let (table, taps, kc, b, b_tap, b_panel, out) = (arg(0), arg(1), arg(2), arg(4), arg(5), arg(7), arg(8));
+    let a_stride = if family.a_unit { ir.c64(1) } else { arg(3) };
+    let b_k = if family.b_packed { ir.c64(LANES as i64) } else { arg(6) };
+    let vector = ir.vec(ir.f32(), LANES);
+    // Few rows are few chains of dependent sums: split each over the turns of the loop.
+    let parts = if rows * vectors >= 6 { 1 } else { 4 };
+    let n = (rows * vectors) as usize;
+
+    let entry = ir.block(f);
+    ir.at_end(entry);
+    let zero = ir.zero(vector);
+    let offsets: Vec<V> = (0..vectors).map(|j| ir.mul(b_panel, ir.c64(j))).collect();
+    let (tap_turn, tap_done) = (ir.block(f), ir.block(f));
+    ir.cond_br(ir.icmp(I::LLVMIntSGT, taps, ir.c64(0)), tap_turn, tap_done);
+
+    ir.at_end(tap_turn);
+    let tap = ir.phi(ir.i64(), &[(ir.c64(0), entry)]);
+    let tap_accs: Vec<V> = (0..n * parts).map(|_| ir.phi(vector, &[(zero, entry)])).collect();
+    let table_rows = ir.c64(row_counts(cpu)[0]);
+    let row_base = ir.mul(tap, table_rows);
+    let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
+    let b_here = ir.gep(ir.f32(), b, ir.mul(tap, b_tap));
+
+    // One step of the sum, for accumulators `accs`.
+    let step = |k: V, accs: &[V]| -> Vec<V> {
+        let bk = ir.gep(ir.f32(), b_here, ir.mul(k, b_k));
+        let bs: Vec<V> = offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect();
+        let mut next = vec![];
+        for (i, p) in pointers.iter().enumerate() {
+            let a = ir.load(ir.f32(), ir.gep(ir.f32(), *p, ir.mul(k, a_stride)), 4);
+            let a = ir.splat(a, LANES);
+            bs.iter().enumerate().for_each(|(j, b)| next.push(ir.fma(a, *b, accs[i * vectors as usize + j])));
+        }
+        next
+    };
+    // A loop over `from..to` by `by`, with `by` sets of accumulators.
+    let sum = |from: V, to: V, by: usize, start: &[V]| -> Vec<V> {
+        let before = ir.here();
+        let (turn, done) = (ir.block(f), ir.block(f));
+        ir.cond_br(ir.icmp(I::LLVMIntSLT, from, to), turn, done);
+        ir.at_end(turn);
+        let k = ir.phi(ir.i64(), &[(from, before)]);
+        let accs: Vec<V> = start.iter().map(|v| ir.phi(vector, &[(*v, before)])).collect();
+        let mut next = vec![];
+        for u in 0..by {
+            next.extend(step(ir.add(k, ir.c64(u as i64)), &accs[u * n..][..n]));
+        }
+        next.extend(&accs[by * n..]);
+        let k_next = ir.add(k, ir.c64(by as i64));
+        ir.add_incoming(k, k_next, turn);
+        accs.iter().zip(&next).for_each(|(p, v)| ir.add_incoming(*p, *v, turn));
+        ir.cond_br(ir.icmp(I::LLVMIntSLT, k_next, to), turn, done);
+        ir.at_end(done);
+        start.iter().zip(&next).map(|(s, v)| ir.phi(vector, &[(*s, before), (*v, turn)])).collect()
+    };
+    let accs = if parts == 1 {
+        sum(ir.c64(0), kc, 1, &tap_accs)
+    } else {
+        let even = ir.and(kc, ir.c64(-(parts as i64)));
+        let accs = sum(ir.c64(0), even, parts, &tap_accs);
+        sum(even, kc, 1, &accs)
+    };
+    let tap_last = ir.here();
+    let tap_next = ir.add(tap, ir.c64(1));
+    ir.add_incoming(tap, tap_next, tap_last);
+    tap_accs.iter().zip(&accs).for_each(|(p, v)| ir.add_incoming(*p, *v, tap_last));
+    ir.cond_br(ir.icmp(I::LLVMIntSLT, tap_next, taps), tap_turn, tap_done);
+
+    ir.at_end(tap_done);
+    let all: Vec<V> = accs.iter().map(|v| ir.phi(vector, &[(zero, entry), (*v, tap_last)])).collect();
+    for i in 0..n {
+        let total = (1..parts).fold(all[i], |s, u| ir.fadd(s, all[u * n + i]));
+        let at = (i as i64 / vectors) * max_vectors(cpu) * LANES as i64 + (i as i64 % vectors) * LANES as i64;
+        ir.store(total, ir.gep(ir.f32(), out, ir.c64(at)), 64);
+    }
+    ir.ret(None);
+    ir.at_end(here);
+    f
+}
