@@ -52,6 +52,31 @@ impl Index {
     pub fn value(e: ExprId) -> Index {
         Index { terms: vec![(Atom::Value(e), Dim::from(1))], offset: Dim::from(0) }
     }
+    /// One atom as it is, not simplified.
+    pub(crate) fn atom(a: Atom) -> Index {
+        Index { terms: vec![(a, Dim::from(1))], offset: Dim::from(0) }
+    }
+    /// The same index after the axes and computed integers got other numbers; quotients and remainders stay as they are.
+    pub(crate) fn renumber(&self, axis: &impl Fn(AxisId) -> AxisId, value: &impl Fn(ExprId) -> ExprId) -> Index {
+        let new = |a: &Atom| match a {
+            Atom::Axis(x) => Atom::Axis(axis(*x)),
+            Atom::Value(e) => Atom::Value(value(*e)),
+            Atom::FloorDiv(i, d) => Atom::FloorDiv(Arc::new(i.renumber(axis, value)), d.clone()),
+            Atom::Mod(i, d) => Atom::Mod(Arc::new(i.renumber(axis, value)), d.clone()),
+        };
+        Index::normal(self.terms.iter().map(|(a, c)| (new(a), c.clone())).collect(), self.offset.clone())
+    }
+    /// Every size within: coefficients, offsets, divisors.
+    pub(crate) fn dims(&self, out: &mut Vec<Dim>) {
+        out.push(self.offset.clone());
+        for (a, c) in &self.terms {
+            out.push(c.clone());
+            if let Atom::FloorDiv(i, d) | Atom::Mod(i, d) = a {
+                out.push(d.clone());
+                i.dims(out);
+            }
+        }
+    }
     pub fn terms(&self) -> &[(Atom, Dim)] {
         &self.terms
     }

@@ -7,12 +7,15 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod compact;
 mod expr;
 mod index;
 pub mod interp;
 mod plan;
 mod program;
 mod schedule;
+pub mod text;
+mod verify;
 
 pub use builder::KernelBuilder;
 pub use expr::{BinaryOp, Expr, ExprId, ExprKind, Scalar, UnaryOp};

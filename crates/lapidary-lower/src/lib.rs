@@ -26,16 +26,30 @@ pub fn lower(graph: &Graph, facts: &Facts) -> Result<Plan> {
 
 /// Fusion, layouts, packing, folding, schedules.
 pub fn optimize(p: &mut Program) -> Result<()> {
+    sound(p, "lowering");
     fuse::remove_dead(p);
     fuse::fuse(p);
+    sound(p, "fusion");
     fold::fold_constants(p)?;
+    sound(p, "folding");
     layout::assign(p);
     fuse::remove_dead(p);
+    sound(p, "layouts");
     contract::pack(p);
+    sound(p, "packing");
     fold::fold_constants(p)?;
     schedule::assign(p);
     drop_unused_constants(p);
+    sound(p, "scheduling");
     Ok(())
+}
+
+/// In debug builds each stage is held to what [`Program::verify`] checks, so that a mistake names the stage that made it.
+fn sound(p: &Program, after: &str) {
+    if cfg!(debug_assertions) {
+        let findings = p.verify();
+        assert!(findings.is_empty(), "after {after}: {}", findings.iter().map(|d| d.to_string()).collect::<Vec<_>>().join("; "));
+    }
 }
 
 /// Constants that no kernel reads any more (folded or packed) take no place in the library.
