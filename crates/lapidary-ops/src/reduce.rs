@@ -62,14 +62,15 @@ pub(crate) fn infer(c: &mut InferCtx<'_>) -> Result<()> {
 }
 
 /// As [`infer`]; the reduction of a vector of sizes (as the product of a shape) stays known. `fold` joins two sizes.
-pub(crate) fn infer_sizes(c: &mut InferCtx<'_>, fold: impl Fn(&Dim, &Dim) -> Dim) -> Result<()> {
+pub(crate) fn infer_sizes(c: &mut InferCtx<'_>, fold: impl Fn(&Dim, &Dim) -> Option<Dim>) -> Result<()> {
     infer(c)?;
     let Some(sizes) = c.contents(0).filter(|s| s.sizes.len() == 1 && contents::holds_sizes(c.dtype(0).unwrap_or(DType::Unknown))) else {
         return Ok(());
     };
     let all = if c.has(1) { c.ints(1).is_some_and(|a| !a.is_empty()) } else { c.node.attrs.int("noop_with_empty_axes").unwrap_or(0) == 0 };
     if all && let Some((first, rest)) = sizes.dims.split_first() {
-        let total = rest.iter().fold(first.clone(), |a, b| fold(&a, b));
+        let dtype = c.dtype(0)?;
+        let Some(total) = rest.iter().try_fold(first.clone(), |a, b| fold(&a, b).filter(|d| contents::fits(dtype, d))) else { return Ok(()) };
         c.set_contents(0, if keeps(c.node) { Contents::vector(vec![total]) } else { Contents::scalar(total) });
     }
     Ok(())

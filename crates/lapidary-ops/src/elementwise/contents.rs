@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 
 /// Gives output 0 the contents `f` of each element of operand 0, as far as `f` knows.
 pub(crate) fn map1(c: &mut InferCtx<'_>, f: impl Fn(&Dim) -> Option<Dim>) {
+    let dtype = c.dtype(0).unwrap_or(DType::Unknown);
     if let Some(a) = c.contents(0)
-        && let Some(dims) = a.dims.iter().map(f).collect::<Option<Vec<_>>>()
+        && let Some(dims) = a.dims.iter().map(|x| f(x).filter(|d| fits(dtype, d))).collect::<Option<Vec<_>>>()
     {
         c.set_contents(0, Contents { sizes: a.sizes, dims });
     }
@@ -15,8 +16,9 @@ pub(crate) fn map1(c: &mut InferCtx<'_>, f: impl Fn(&Dim) -> Option<Dim>) {
 
 /// Gives output 0 the contents `f` of the broadcast elements of operands 0 and 1.
 pub(crate) fn map2(c: &mut InferCtx<'_>, f: impl Fn(&Dim, &Dim) -> Option<Dim>) {
+    let dtype = c.dtype(0).unwrap_or(DType::Unknown);
     if let (Some(a), Some(b)) = (c.contents(0), c.contents(1))
-        && let Some(out) = zip(&a, &b, f)
+        && let Some(out) = zip(&a, &b, |x, y| f(x, y).filter(|d| fits(dtype, d)))
     {
         c.set_contents(0, out);
     }
@@ -49,6 +51,36 @@ pub(crate) fn common(all: &[&[usize]]) -> Option<SmallVec<[usize; 4]>> {
 /// Whether sizes may be followed through values of this type: narrower ones would wrap.
 pub(crate) fn holds_sizes(dtype: DType) -> bool {
     matches!(dtype, DType::I64 | DType::I32 | DType::U64 | DType::U32)
+}
+
+/// Numbers that the type does not hold wrap at run time: they are not followed. Sizes always fit.
+pub(crate) fn fits(dtype: DType, d: &Dim) -> bool {
+    match (d.as_const(), dtype.int_range()) {
+        (Some(v), Some((low, high))) => (low..=high).contains(&v.into()),
+        _ => true,
+    }
+}
+
+/// `a + b`, unless the numbers overflow.
+pub(crate) fn add(a: &Dim, b: &Dim) -> Option<Dim> {
+    checked(a, b, i64::checked_add, a + b)
+}
+
+/// `a - b`, unless the numbers overflow.
+pub(crate) fn sub(a: &Dim, b: &Dim) -> Option<Dim> {
+    checked(a, b, i64::checked_sub, a - b)
+}
+
+/// `a · b`, unless the numbers overflow.
+pub(crate) fn mul(a: &Dim, b: &Dim) -> Option<Dim> {
+    checked(a, b, i64::checked_mul, a * b)
+}
+
+fn checked(a: &Dim, b: &Dim, f: fn(i64, i64) -> Option<i64>, symbolic: Dim) -> Option<Dim> {
+    match (a.as_const(), b.as_const()) {
+        (Some(x), Some(y)) => f(x, y).map(Dim::from),
+        _ => Some(symbolic),
+    }
 }
 
 /// ONNX's integer division, which rounds towards zero: known where that is rounding down, or on numbers.

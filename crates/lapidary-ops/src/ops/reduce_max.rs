@@ -17,7 +17,7 @@ pub static DEF: OpDef = OpDef {
     lower: Some(lower),
     eval: Some(|c| reduce::folds(c, (f64::NEG_INFINITY, math::maximum), (|d| reduce::range(d).0, i128::max))),
     forms: &[reduce::AXES_18],
-    ..OpDef::base("ReduceMax", include_str!("reduce_max.rs"), |c| reduce::infer_sizes(c, |a, b| a.maximum(b)))
+    ..OpDef::base("ReduceMax", include_str!("reduce_max.rs"), |c| reduce::infer_sizes(c, |a, b| Some(a.maximum(b))))
 };
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {

@@ -17,7 +17,7 @@ pub static DEF: OpDef = OpDef {
     lower: Some(lower),
     eval: Some(|c| reduce::folds(c, (f64::INFINITY, math::minimum), (|d| reduce::range(d).1, i128::min))),
     forms: &[reduce::AXES_18],
-    ..OpDef::base("ReduceMin", include_str!("reduce_min.rs"), |c| reduce::infer_sizes(c, |a, b| a.minimum(b)))
+    ..OpDef::base("ReduceMin", include_str!("reduce_min.rs"), |c| reduce::infer_sizes(c, |a, b| Some(a.minimum(b))))
 };
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {

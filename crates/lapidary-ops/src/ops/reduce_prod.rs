@@ -7,6 +7,7 @@
 //!
 //! Versions: 1, 11, 13, 18. Source: the ONNX operator "ReduceProd".
 
+use crate::elementwise::contents;
 use crate::rows;
 use crate::{LowerCtx, OpDef, reduce};
 use lapidary_ir::Result;
@@ -16,7 +17,7 @@ pub static DEF: OpDef = OpDef {
     lower: Some(lower),
     eval: Some(|c| reduce::folds(c, (1.0, |a, b| a * b), (|_| 1, i128::wrapping_mul))),
     forms: &[reduce::AXES_18],
-    ..OpDef::base("ReduceProd", include_str!("reduce_prod.rs"), |c| reduce::infer_sizes(c, |a, b| a * b))
+    ..OpDef::base("ReduceProd", include_str!("reduce_prod.rs"), |c| reduce::infer_sizes(c, contents::mul))
 };
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {

@@ -7,6 +7,7 @@
 //!
 //! Versions: 1, 11, 13. Source: the ONNX operator "ReduceSum".
 
+use crate::elementwise::contents;
 use crate::rows;
 use crate::{LowerCtx, OpDef, reduce};
 use lapidary_ir::Result;
@@ -16,7 +17,7 @@ pub static DEF: OpDef = OpDef {
     lower: Some(lower),
     eval: Some(|c| reduce::exact_sums(c, (|x| x, |x| x))),
     forms: &[reduce::AXES_13],
-    ..OpDef::base("ReduceSum", include_str!("reduce_sum.rs"), |c| reduce::infer_sizes(c, |a, b| a + b))
+    ..OpDef::base("ReduceSum", include_str!("reduce_sum.rs"), |c| reduce::infer_sizes(c, contents::add))
 };
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {

@@ -21,7 +21,7 @@ pub static DEF: OpDef = OpDef {
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     elementwise::broadcast(c)?;
     if elementwise::contents::holds_sizes(c.dtype(0)?) {
-        elementwise::contents::map2(c, |a, b| Some(a - b));
+        elementwise::contents::map2(c, elementwise::contents::sub);
     }
     Ok(())
 }
