@@ -245,9 +245,37 @@ impl Dim {
             Repr::Poly(t) => t.iter().all(|(m, c)| *c >= 0 && m.iter().all(|(a, p)| p % 2 == 0 || a.known_non_negative())),
         }
     }
-    /// Whether `self <= other` whatever the symbols are.
+    /// Whether `self <= other` whatever the symbols are. `false` where that cannot be told.
     pub fn known_le(&self, other: &Dim) -> bool {
-        (other - self).known_non_negative()
+        self.known_le_within(other, 4)
+    }
+    /// Looks at most `depth` minima and maxima deep.
+    fn known_le_within(&self, other: &Dim, depth: usize) -> bool {
+        if (other - self).known_non_negative() {
+            return true;
+        }
+        let Some(depth) = depth.checked_sub(1) else { return false };
+        let lower = match self.as_atom() {
+            Some(Atom::Min(p)) => p.0.known_le_within(other, depth) || p.1.known_le_within(other, depth),
+            Some(Atom::Max(p)) => p.0.known_le_within(other, depth) && p.1.known_le_within(other, depth),
+            _ => false,
+        };
+        lower
+            || match other.as_atom() {
+                Some(Atom::Min(p)) => self.known_le_within(&p.0, depth) && self.known_le_within(&p.1, depth),
+                Some(Atom::Max(p)) => self.known_le_within(&p.0, depth) || self.known_le_within(&p.1, depth),
+                _ => false,
+            }
+    }
+    /// The atom, when the dim is nothing else.
+    fn as_atom(&self) -> Option<&Atom> {
+        match self.terms() {
+            [(m, 1)] => match m.as_slice() {
+                [(a, 1)] => Some(a),
+                _ => None,
+            },
+            _ => None,
+        }
     }
     /// The value with every symbol replaced by what `f` says of it; `None` when it knows one not, or on division by zero.
     pub fn eval(&self, f: &impl Fn(&str) -> Option<i64>) -> Option<i64> {

@@ -10,6 +10,8 @@ pub struct Facts {
     pub contents: FxHashMap<ValueId, Contents>,
     /// Declared types that were dropped for being stale, and operators without rules.
     pub notes: Vec<Diagnostic>,
+    /// Symbols of the graph's inputs: what everything else is said in.
+    bound: std::collections::BTreeSet<lapidary_ir::Name>,
 }
 
 impl Facts {
@@ -146,6 +148,9 @@ impl<'a> InferCtx<'a> {
 /// is an error, as are operands that do not fit an operator.
 pub fn infer_types(graph: &mut Graph) -> Result<Facts> {
     let mut facts = Facts::default();
+    for v in graph.inputs() {
+        graph.ty(*v).dims().into_iter().flatten().for_each(|d| facts.bound.extend(d.symbols()));
+    }
     infer_graph(graph, &mut facts, 0)?;
     Ok(facts)
 }
@@ -272,7 +277,7 @@ fn merge(graph: &Graph, value: ValueId, inferred: Type, declared: &Type, facts: 
                 return Ok(inferred);
             }
             // A fresh symbol says less than whatever the file says; everything else that was inferred says more.
-            let fresh = |d: &Dim| d.as_symbol().is_some_and(|n| n.starts_with("_d"));
+            let fresh = |d: &Dim| d.as_symbol().is_some_and(|n| n.starts_with("_d") && !facts.bound.contains(n));
             Shape::Ranked(a.iter().zip(b).map(|(x, y)| if fresh(x) { y.clone() } else { x.clone() }).collect())
         }
     };
