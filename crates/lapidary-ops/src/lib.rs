@@ -22,6 +22,7 @@ mod reduce;
 mod rows;
 pub mod schema;
 mod shapes;
+mod slide;
 mod softmax;
 mod views;
 mod window;

@@ -1,9 +1,11 @@
 //! What the pooling operators share: one result for each step of a window over the spatial axes of x: [N, C, D…].
 
 use crate::cells::{room, visit};
+use crate::slide::{Slide, accumulator};
 use crate::window::{Window, kernel_shape, out_dims};
-use crate::{EvalCtx, InferCtx};
+use crate::{EvalCtx, InferCtx, LowerCtx};
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
+use lapidary_kernel::{AxisId, ExprId, Index, KernelBuilder, ReduceOp};
 use rayon::prelude::*;
 
 /// Shape rule of pools with a kernel.
@@ -84,4 +86,73 @@ pub fn global(c: &EvalCtx<'_>, f: impl Fn(&[f64]) -> f64) -> Result<Tensor> {
     let count: usize = sizes.iter().product();
     let out: Vec<f64> = (0..count).map(|p| f(&values[p * pixels..(p + 1) * pixels])).collect();
     crate::numbers::store(x.dtype(), &sizes, &out)
+}
+
+/// One result per step of the window: the `op` over what `term` makes of each element (its alternative in the padding is the neutral
+/// element), then `end` with the reduced value; `end` also gets the step, the image's dims and the result's.
+pub fn lower_window(
+    c: &mut LowerCtx<'_>,
+    op: ReduceOp,
+    term: impl FnOnce(&mut KernelBuilder, ExprId) -> ExprId,
+    end: impl FnOnce(&mut KernelBuilder, ExprId, &Slide, &[Index], &[Dim], &[Dim]) -> ExprId,
+) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let kernel = Slide::kernel_of(c, &[])?;
+    let slide = Slide::of(c, kernel, &x.dims[2..], &y.dims[2..])?;
+    let mut k = c.kernel();
+    let (n, channel) = (k.parallel("n", y.dims[0].clone()), k.parallel("c", y.dims[1].clone()));
+    let at: Vec<Index> = k.parallel_all("s", &y.dims[2..]).into_iter().map(Into::into).collect();
+    let window = slide.axes(&mut k);
+    let (mut image, guard) = slide.reads(&at, &window, &x.dims[2..]);
+    let mut from = vec![Index::from(n), channel.into()];
+    from.append(&mut image);
+    let neutral = match op {
+        ReduceOp::Max => Some(lowest(&mut k, x.dtype)),
+        _ => None,
+    };
+    let v = k.load_guarded(x.buffer, x.dtype, from, guard, neutral);
+    let sum = accumulator(x.dtype);
+    let v = k.cast(sum, v);
+    let v = term(&mut k, v);
+    let v = k.reduce(op, sum, &window, v);
+    let v = end(&mut k, v, &slide, &at, &x.dims[2..], &y.dims[2..]);
+    let v = k.cast(y.dtype, v);
+    let to: Vec<Index> = [n.into(), channel.into()].into_iter().chain(at).collect();
+    k.store(y.buffer, to, v);
+    c.push(k);
+    Ok(())
+}
+
+/// One result for each channel: the `op` over all spatial elements, then `end` with the reduced value and the number of elements.
+pub fn lower_global(
+    c: &mut LowerCtx<'_>,
+    op: ReduceOp,
+    term: impl FnOnce(&mut KernelBuilder, ExprId) -> ExprId,
+    end: impl FnOnce(&mut KernelBuilder, ExprId, ExprId) -> ExprId,
+) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let mut k = c.kernel();
+    let (n, channel) = (k.parallel("n", x.dims[0].clone()), k.parallel("c", x.dims[1].clone()));
+    let over: Vec<AxisId> = x.dims[2..].iter().enumerate().map(|(i, d)| k.axis(&format!("s{i}"), d.clone())).collect();
+    let from: Vec<Index> = [n, channel].into_iter().chain(over.iter().copied()).map(Into::into).collect();
+    let v = k.load(x.buffer, x.dtype, from);
+    let sum = accumulator(x.dtype);
+    let v = k.cast(sum, v);
+    let v = term(&mut k, v);
+    let v = k.reduce(op, sum, &over, v);
+    let count = k.index(Index::from(x.dims[2..].iter().fold(Dim::from(1), |a, d| &a * d)));
+    let count = k.cast(sum, count);
+    let v = end(&mut k, v, count);
+    let v = k.cast(y.dtype, v);
+    let to: Vec<Index> = [n.into(), channel.into()].into_iter().chain(x.dims[2..].iter().map(|_| Index::from(0))).collect();
+    k.store(y.buffer, to, v);
+    c.push(k);
+    Ok(())
+}
+
+fn lowest(k: &mut KernelBuilder, dtype: DType) -> ExprId {
+    match dtype.int_range() {
+        Some((low, _)) => k.int(dtype, low.max(i64::MIN as i128) as i64),
+        None => k.constant(dtype, f64::NEG_INFINITY),
+    }
 }

@@ -162,3 +162,8 @@ pub fn place(out: &mut CellsMut, out_sizes: &[usize], from: &Tensor, corner: &[u
         row += 1;
     });
 }
+impl Report for crate::LowerCtx<'_> {
+    fn report(&self, _code: &'static str, message: String) -> Diagnostic {
+        self.unsupported(message)
+    }
+}

@@ -3,11 +3,13 @@
 //! Padding counts as zeros with `count_include_pad=1`, and not at all otherwise; what a step covers beyond the padding (`ceil_mode`)
 //! never counts. Attributes `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad`. Floats. Source: ONNX AveragePool-22.
 
-use crate::pool::{Pool, infer_window};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::pool::{Pool, infer_window, lower_window};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::{BinaryOp, ReduceOp};
+
 use lapidary_ir::Result;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("AveragePool", include_str!("average_pool.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("AveragePool", include_str!("average_pool.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(0)?;
@@ -31,4 +33,26 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         if count == 0 { 0.0 } else { sum / count as f64 }
     });
     Ok(vec![crate::numbers::store(dtype, &pool.sizes, &means)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let attrs = &c.node().attrs;
+    let include = attrs.int("count_include_pad").unwrap_or(0) != 0;
+    let after: Option<Vec<i64>> = include.then(|| {
+        let rank = attrs.ints("kernel_shape").map_or(0, <[i64]>::len);
+        attrs.ints("pads").map_or(vec![0; rank], |p| p[rank.min(p.len())..].to_vec())
+    });
+    lower_window(
+        c,
+        ReduceOp::Sum,
+        |_, v| v,
+        |k, v, slide, at, image, out| {
+            let dtype = k.dtype(v);
+            let count = slide.count(k, at, image, out, after.as_deref(), dtype);
+            // A step that covers nothing but padding is 0, as in the evaluator.
+            let one = k.constant(dtype, 1.0);
+            let count = k.binary(BinaryOp::Max, count, one);
+            k.div(v, count)
+        },
+    )
 }

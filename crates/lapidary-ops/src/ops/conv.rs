@@ -7,11 +7,14 @@ use crate::cells::room;
 use crate::contract::{Extents, Number, contract};
 use crate::ops::mat_mul::reals;
 use crate::shapes::{Report, size_of};
+use crate::slide::{Slide, accumulator};
 use crate::window::{Window, kernel_shape, out_dims};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::{Index, ReduceOp};
+
 use lapidary_ir::{Attrs, DType, Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Conv", include_str!("conv.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Conv", include_str!("conv.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -152,5 +155,43 @@ pub fn add_bias(c: &EvalCtx<'_>, out: &mut [f64], sizes: &[usize], bias: &[f64])
     if run > 0 {
         out.chunks_exact_mut(run).enumerate().for_each(|(p, plane)| plane.iter_mut().for_each(|v| *v += bias[p % bias.len()]));
     }
+    Ok(())
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, w, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let bias = if c.has(2) { Some(c.input(2)?) } else { None };
+    let group = Dim::from(c.node().attrs.int("group").unwrap_or(1));
+    let kernel = Slide::kernel_of(c, &w.dims[2..])?;
+    let slide = Slide::of(c, kernel, &x.dims[2..], &y.dims[2..])?;
+    c.check_equal(&x.dims[1], &(&w.dims[1] * &group), false);
+    let per = w.dims[0].floor_div(&group);
+    let mut k = c.kernel();
+    let (n, g, o) = (k.parallel("n", y.dims[0].clone()), k.parallel("g", group), k.parallel("o", per.clone()));
+    let at: Vec<Index> = k.parallel_all("s", &y.dims[2..]).into_iter().map(Into::into).collect();
+    let channel = k.axis("c", w.dims[1].clone());
+    let window = slide.axes(&mut k);
+    let (mut image, guard) = slide.reads(&at, &window, &x.dims[2..]);
+    let mut from = vec![Index::from(n), Index::from(g).scale(&w.dims[1]).add(&channel.into())];
+    from.append(&mut image);
+    let out = Index::from(g).scale(&per).add(&o.into());
+    let mut weight = vec![out.clone(), channel.into()];
+    weight.extend(window.iter().map(|a| Index::from(*a)));
+    let sum = accumulator(y.dtype);
+    let (u, v) = (k.load_guarded(x.buffer, x.dtype, from, guard, None), k.load(w.buffer, w.dtype, weight));
+    let (u, v) = (k.cast(sum, u), k.cast(sum, v));
+    let v = k.mul(u, v);
+    let over: Vec<_> = [channel].into_iter().chain(window).collect();
+    let mut v = k.reduce(ReduceOp::Sum, sum, &over, v);
+    if let Some(b) = bias {
+        let b = k.load(b.buffer, b.dtype, [out.clone()]);
+        let b = k.cast(sum, b);
+        v = k.add(v, b);
+    }
+    let v = k.cast(y.dtype, v);
+    let mut to = vec![n.into(), out];
+    to.extend(at);
+    k.store(y.buffer, to, v);
+    c.push(k);
     Ok(())
 }

@@ -8,11 +8,14 @@ use crate::cells::room;
 use crate::contract::{Extents, contract};
 use crate::ops::conv::{add_bias, group, unravel};
 use crate::ops::mat_mul::reals;
+use crate::slide::{Slide, accumulator, per_axis};
 use crate::window::{kernel_shape, transposed_dims};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::{AxisId, Index, ReduceOp};
+
 use lapidary_ir::{DType, Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ConvTranspose", include_str!("conv_transpose.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("ConvTranspose", include_str!("conv_transpose.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -82,4 +85,89 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         add_bias(c, &mut out, &sizes, &bias)?;
     }
     Ok(vec![crate::numbers::store(x.dtype(), &sizes, &out)?.into()])
+}
+
+/// Each residue of the result's positions by the stride is a plain convolution with every stride-th element of the kernel: one kernel
+/// per residue, storing its part of the result, so that nothing is scattered.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, w, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let bias = if c.has(2) { Some(c.input(2)?) } else { None };
+    let group = Dim::from(c.node().attrs.int("group").unwrap_or(1));
+    let rank = x.rank() - 2;
+    let kernel = Slide::kernel_of(c, &w.dims[2..])?;
+    let kernel_dims: Vec<Dim> = kernel.iter().map(|n| Dim::from(*n)).collect();
+    let (_, begin) = transposed_dims(c, &c.node().attrs, &x.dims[2..], &kernel_dims)?;
+    let begin: Option<Vec<i64>> = begin.iter().map(Dim::as_const).collect();
+    let begin = begin.ok_or_else(|| c.unsupported("the padding is only known at run time"))?;
+    let (strides, dilations) = (per_axis(c, "strides", rank), per_axis(c, "dilations", rank));
+    let residues: i64 = strides.iter().product();
+    if residues > 1024 {
+        return Err(c.unsupported(format!("strides {strides:?} are too large")).into());
+    }
+    for residue in 0..residues {
+        let mut rest = residue;
+        let mut phase = vec![0; rank];
+        for a in (0..rank).rev() {
+            phase[a] = rest % strides[a];
+            rest /= strides[a];
+        }
+        let parts: Vec<Taps> = (0..rank).map(|a| Taps::of(phase[a] + begin[a], kernel[a], strides[a], dilations[a])).collect();
+        let mut k = c.kernel();
+        let per = w.dims[1].clone();
+        let (n, g, o) = (k.parallel("n", y.dims[0].clone()), k.parallel("g", group.clone()), k.parallel("o", per.clone()));
+        let at: Vec<AxisId> = (0..rank)
+            .map(|a| {
+                let steps = (&y.dims[2 + a] - &Dim::from(phase[a])).ceil_div(&Dim::from(strides[a])).maximum(&Dim::from(0));
+                k.parallel(&format!("s{a}"), steps)
+            })
+            .collect();
+        let depth = x.dims[1].floor_div(&group);
+        let channel = k.axis("c", depth.clone());
+        let taps: Vec<AxisId> = parts.iter().enumerate().map(|(a, t)| k.axis(&format!("k{a}"), Dim::from(t.count))).collect();
+        let source = Index::from(g).scale(&depth).add(&channel.into());
+        let (mut from, mut weight, mut guard) = (vec![Index::from(n), source.clone()], vec![source, o.into()], vec![]);
+        for a in 0..rank {
+            let place = Index::from(at[a]).sub(&Index::from(taps[a]).scale(&Dim::from(parts[a].back))).add_dim(&Dim::from(parts[a].start));
+            guard.push((place.clone(), x.dims[2 + a].clone()));
+            from.push(place);
+            weight.push(Index::from(taps[a]).scale(&Dim::from(parts[a].step)).add_dim(&Dim::from(parts[a].first)));
+        }
+        let sum = accumulator(y.dtype);
+        let (u, v) = (k.load_guarded(x.buffer, x.dtype, from, guard, None), k.load(w.buffer, w.dtype, weight));
+        let (u, v) = (k.cast(sum, u), k.cast(sum, v));
+        let v = k.mul(u, v);
+        let over: Vec<AxisId> = [channel].into_iter().chain(taps).collect();
+        let mut v = k.reduce(ReduceOp::Sum, sum, &over, v);
+        let out = Index::from(g).scale(&per).add(&o.into());
+        if let Some(b) = &bias {
+            let b = k.load(b.buffer, b.dtype, [out.clone()]);
+            let b = k.cast(sum, b);
+            v = k.add(v, b);
+        }
+        let v = k.cast(y.dtype, v);
+        let mut to = vec![n.into(), out];
+        to.extend((0..rank).map(|a| Index::from(at[a]).scale(&Dim::from(strides[a])).add_dim(&Dim::from(phase[a]))));
+        k.store(y.buffer, to, v);
+        c.push(k);
+    }
+    Ok(())
+}
+
+/// The elements of the kernel that reach positions of one residue: `first + step·t` for t below `count`, from x at `s + start − back·t`.
+struct Taps {
+    first: i64,
+    step: i64,
+    count: i64,
+    start: i64,
+    back: i64,
+}
+
+impl Taps {
+    /// Those k with `shift − k·dilation` a multiple of the stride.
+    fn of(shift: i64, kernel: i64, stride: i64, dilation: i64) -> Taps {
+        let hits: Vec<i64> = (0..kernel).filter(|k| (shift - k * dilation).rem_euclid(stride) == 0).collect();
+        let first = hits.first().copied().unwrap_or(0);
+        let step = hits.get(1).map_or(1, |k| k - first);
+        Taps { first, step, count: hits.len() as i64, start: (shift - first * dilation).div_euclid(stride), back: step * dilation / stride.max(1) }
+    }
 }

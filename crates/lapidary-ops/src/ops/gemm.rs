@@ -7,10 +7,13 @@ use crate::cells::room;
 use crate::contract::{Extents, contract};
 use crate::ops::mat_mul::reals;
 use crate::shapes::{broadcast_sizes, expand};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::slide::accumulator;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::{Index, KernelBuilder, ReduceOp};
+
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Gemm", include_str!("gemm.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Gemm", include_str!("gemm.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let (a, b) = (c.ty(0)?, c.ty(1)?);
@@ -79,4 +82,46 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         out.iter_mut().enumerate().for_each(|(i, v)| *v += beta * bias.get(i));
     }
     Ok(vec![crate::numbers::store(a.dtype(), &sizes, &out)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (a, b, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let bias = if c.has(2) { Some(c.input(2)?) } else { None };
+    let attrs = &c.node().attrs;
+    let (ta, tb) = (attrs.int("transA").unwrap_or(0) != 0, attrs.int("transB").unwrap_or(0) != 0);
+    let (alpha, beta) = (attrs.float("alpha").unwrap_or(1.0) as f64, attrs.float("beta").unwrap_or(1.0) as f64);
+    if !y.dtype.is_float() && (alpha, beta) != (1.0, 1.0) {
+        return Err(c.unsupported("there is no native code for a Gemm of integers with factors").into());
+    }
+    let depth = a.dims[usize::from(!ta)].clone();
+    c.check_equal(&depth, &b.dims[usize::from(tb)], false);
+    let mut k = c.kernel();
+    let (i, j) = (k.parallel("i", y.dims[0].clone()), k.parallel("j", y.dims[1].clone()));
+    let inner = k.axis("k", depth);
+    let turned = |turn: bool, r: Index, s: Index| if turn { [s, r] } else { [r, s] };
+    let sum = accumulator(y.dtype);
+    let u = k.load(a.buffer, a.dtype, turned(ta, i.into(), inner.into()));
+    let v = k.load(b.buffer, b.dtype, turned(tb, inner.into(), j.into()));
+    let (u, v) = (k.cast(sum, u), k.cast(sum, v));
+    let v = k.mul(u, v);
+    let mut v = k.reduce(ReduceOp::Sum, sum, &[inner], v);
+    let scaled = |k: &mut KernelBuilder, v, by: f64| {
+        if by == 1.0 {
+            return v;
+        }
+        let by = k.constant(sum, by);
+        k.mul(v, by)
+    };
+    v = scaled(&mut k, v, alpha);
+    if let Some(bias) = bias {
+        let at = k.broadcast(&[i.into(), j.into()], &y.dims, &bias.dims);
+        let w = k.load(bias.buffer, bias.dtype, at);
+        let w = k.cast(sum, w);
+        let w = scaled(&mut k, w, beta);
+        v = k.add(v, w);
+    }
+    let v = k.cast(y.dtype, v);
+    k.store(y.buffer, [i.into(), j.into()], v);
+    c.push(k);
+    Ok(())
 }

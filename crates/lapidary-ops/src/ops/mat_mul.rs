@@ -6,10 +6,13 @@
 use crate::cells::room;
 use crate::contract::{Extents, Reals, contract};
 use crate::shapes::{Report, broadcast_sizes, broadcast_strides};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::slide::accumulator;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::{Index, KernelBuilder, ReduceOp};
+
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("MatMul", include_str!("mat_mul.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("MatMul", include_str!("mat_mul.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let a = c.ty(0)?;
@@ -109,4 +112,43 @@ pub fn product(c: &EvalCtx<'_>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// The elements of a tensor that must be real.
 pub fn reals(c: &EvalCtx<'_>, t: &Tensor) -> Result<Reals> {
     Reals::of(t).ok_or_else(|| c.error("type-error", format!("elements of type {} cannot be multiplied", t.dtype())).into())
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (a, b, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let (row, column) = (a.rank() > 1, b.rank() > 1);
+    let depth = a.dims[a.rank() - 1].clone();
+    c.check_equal(&depth, &b.dims[b.rank().saturating_sub(2).min(b.rank() - 1)], false);
+    let mut k = c.kernel();
+    let at: Vec<Index> = k.parallel_all("i", &y.dims).into_iter().map(Into::into).collect();
+    let inner = k.axis("k", depth);
+    let batch = y.rank() - usize::from(row) - usize::from(column);
+    let (outer, m, n) = (&at[..batch], row.then(|| at[batch].clone()), column.then(|| at[at.len() - 1].clone()));
+    let side = |k: &KernelBuilder, dims: &[Dim], matrix: usize| {
+        let own = &dims[..dims.len() - matrix];
+        for (d, r) in own.iter().rev().zip(y.dims[..batch].iter().rev()) {
+            debug_assert!(!d.is_const() || !r.is_const() || d == r || d.as_const() == Some(1));
+        }
+        k.broadcast(outer, &y.dims[..batch], own)
+    };
+    let (mut left, mut right) = (side(&k, &a.dims, a.rank().min(2)), side(&k, &b.dims, b.rank().min(2)));
+    left.extend(m);
+    left.push(inner.into());
+    right.push(inner.into());
+    right.extend(n);
+    let sum = accumulator(y.dtype);
+    let (u, v) = (k.load(a.buffer, a.dtype, left), k.load(b.buffer, b.dtype, right));
+    let (u, v) = (k.cast(sum, u), k.cast(sum, v));
+    let v = k.mul(u, v);
+    let v = k.reduce(ReduceOp::Sum, sum, &[inner], v);
+    let v = k.cast(y.dtype, v);
+    k.store(y.buffer, at, v);
+    for (x, matrix) in [(&a, a.rank().min(2)), (&b, b.rank().min(2))] {
+        let own = &x.dims[..x.rank() - matrix];
+        for (d, r) in own.iter().rev().zip(y.dims[..batch].iter().rev()) {
+            c.check_equal(d, r, true);
+        }
+    }
+    c.push(k);
+    Ok(())
 }

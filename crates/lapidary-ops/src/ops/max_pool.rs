@@ -4,11 +4,13 @@
 //! Attributes `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad`, `ceil_mode`. Floats, i8, u8. Source: ONNX MaxPool-22.
 
 use crate::ops::conv::unravel;
-use crate::pool::{Pool, infer_window};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::pool::{Pool, infer_window, lower_window};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_kernel::ReduceOp;
+
 use lapidary_ir::{DType, Result, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("MaxPool", include_str!("max_pool.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("MaxPool", include_str!("max_pool.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(0)?;
@@ -45,4 +47,11 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     };
     let places: Vec<i64> = found.iter().map(|p| p.map_or(-1, place)).collect();
     Ok(vec![crate::numbers::store(dtype, &pool.sizes, &values)?.into(), Tensor::from_slice(&pool.sizes, &places).into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    if c.wants(1) {
+        return Err(c.unsupported("there is no native code for the indices of MaxPool yet").into());
+    }
+    lower_window(c, ReduceOp::Max, |_, v| v, |_, v, _, _, _, _| v)
 }
