@@ -13,6 +13,7 @@ mod asin;
 mod asinh;
 mod atan;
 mod atanh;
+mod attention;
 mod average_pool;
 mod batch_normalization;
 mod bit_shift;
@@ -29,6 +30,7 @@ mod clip;
 mod col2im;
 mod compress;
 mod concat;
+mod concat_from_sequence;
 mod constant;
 mod constant_of_shape;
 mod conv;
@@ -62,10 +64,12 @@ mod global_max_pool;
 mod greater;
 mod greater_or_equal;
 mod group_normalization;
+mod gru;
 mod hard_sigmoid;
 mod hard_swish;
 mod hardmax;
 mod identity;
+mod r#if;
 mod instance_normalization;
 mod is_inf;
 mod is_nan;
@@ -75,9 +79,11 @@ mod less;
 mod less_or_equal;
 mod log;
 mod log_softmax;
+mod r#loop;
 mod lp_normalization;
 mod lp_pool;
 mod lrn;
+mod lstm;
 mod mat_mul;
 mod mat_mul_integer;
 mod max;
@@ -92,6 +98,9 @@ mod neg;
 mod non_zero;
 mod not;
 mod one_hot;
+mod optional;
+mod optional_get_element;
+mod optional_has_element;
 mod or;
 mod pad;
 mod pow;
@@ -116,10 +125,20 @@ mod reshape;
 mod resize;
 mod reverse_sequence;
 mod rms_normalization;
+mod rnn;
+mod rotary_embedding;
 mod round;
+mod scan;
 mod scatter_elements;
 mod scatter_nd;
 mod selu;
+mod sequence_at;
+mod sequence_construct;
+mod sequence_empty;
+mod sequence_erase;
+mod sequence_insert;
+mod sequence_length;
+mod sequence_map;
 mod shape;
 mod shrink;
 mod sigmoid;
@@ -133,6 +152,7 @@ mod softplus;
 mod softsign;
 mod space_to_depth;
 mod split;
+mod split_to_sequence;
 mod sqrt;
 mod squeeze;
 mod sub;
@@ -165,6 +185,7 @@ pub static OPS: &[&OpDef] = &[
     &asinh::DEF,
     &atan::DEF,
     &atanh::DEF,
+    &attention::DEF,
     &average_pool::DEF,
     &batch_normalization::DEF,
     &bit_shift::DEF,
@@ -181,6 +202,7 @@ pub static OPS: &[&OpDef] = &[
     &col2im::DEF,
     &compress::DEF,
     &concat::DEF,
+    &concat_from_sequence::DEF,
     &constant::DEF,
     &constant_of_shape::DEF,
     &conv::DEF,
@@ -203,6 +225,7 @@ pub static OPS: &[&OpDef] = &[
     &eye_like::DEF,
     &flatten::DEF,
     &floor::DEF,
+    &gru::DEF,
     &gather::DEF,
     &gather_elements::DEF,
     &gather_nd::DEF,
@@ -218,16 +241,19 @@ pub static OPS: &[&OpDef] = &[
     &hard_swish::DEF,
     &hardmax::DEF,
     &identity::DEF,
+    &r#if::DEF,
     &instance_normalization::DEF,
     &is_inf::DEF,
     &is_nan::DEF,
     &lrn::DEF,
+    &lstm::DEF,
     &layer_normalization::DEF,
     &leaky_relu::DEF,
     &less::DEF,
     &less_or_equal::DEF,
     &log::DEF,
     &log_softmax::DEF,
+    &r#loop::DEF,
     &lp_normalization::DEF,
     &lp_pool::DEF,
     &mat_mul::DEF,
@@ -244,6 +270,9 @@ pub static OPS: &[&OpDef] = &[
     &non_zero::DEF,
     &not::DEF,
     &one_hot::DEF,
+    &optional::DEF,
+    &optional_get_element::DEF,
+    &optional_has_element::DEF,
     &or::DEF,
     &prelu::DEF,
     &pad::DEF,
@@ -252,6 +281,7 @@ pub static OPS: &[&OpDef] = &[
     &q_linear_mat_mul::DEF,
     &quantize_linear::DEF,
     &rms_normalization::DEF,
+    &rnn::DEF,
     &range::DEF,
     &reciprocal::DEF,
     &reduce_l1::DEF,
@@ -268,10 +298,19 @@ pub static OPS: &[&OpDef] = &[
     &reshape::DEF,
     &resize::DEF,
     &reverse_sequence::DEF,
+    &rotary_embedding::DEF,
     &round::DEF,
+    &scan::DEF,
     &scatter_elements::DEF,
     &scatter_nd::DEF,
     &selu::DEF,
+    &sequence_at::DEF,
+    &sequence_construct::DEF,
+    &sequence_empty::DEF,
+    &sequence_erase::DEF,
+    &sequence_insert::DEF,
+    &sequence_length::DEF,
+    &sequence_map::DEF,
     &shape::DEF,
     &shrink::DEF,
     &sigmoid::DEF,
@@ -285,6 +324,7 @@ pub static OPS: &[&OpDef] = &[
     &softsign::DEF,
     &space_to_depth::DEF,
     &split::DEF,
+    &split_to_sequence::DEF,
     &sqrt::DEF,
     &squeeze::DEF,
     &sub::DEF,

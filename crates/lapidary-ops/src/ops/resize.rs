@@ -156,22 +156,23 @@ impl Settings {
     }
     /// The coordinate in the operand of element `i` of the result.
     fn source(&self, i: usize, size: usize, out: usize, scale: f64, roi: (f64, f64)) -> Option<f64> {
-        let (i, size, resized) = (i as f64, size as f64, out as f64);
+        // What the scale makes of the size, before it is rounded down.
+        let (i, size, resized) = (i as f64, size as f64, size as f64 * scale);
         Some(match self.coordinates.as_str() {
             "half_pixel" => (i + 0.5) / scale - 0.5,
             "half_pixel_symmetric" => {
-                let adjustment = resized / (scale * size);
+                let adjustment = out as f64 / resized;
                 size / 2.0 * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
             }
             "pytorch_half_pixel" => {
-                if out > 1 {
+                if resized != 1.0 {
                     (i + 0.5) / scale - 0.5
                 } else {
                     0.0
                 }
             }
             "align_corners" => {
-                if out > 1 {
+                if resized != 1.0 {
                     i * (size - 1.0) / (resized - 1.0)
                 } else {
                     0.0
@@ -180,7 +181,7 @@ impl Settings {
             "asymmetric" => i / scale,
             // Only in opset 10 and 11.
             "tf_half_pixel_for_nn" => (i + 0.5) / scale,
-            "tf_crop_and_resize" if out > 1 => roi.0 * (size - 1.0) + i * (roi.1 - roi.0) * (size - 1.0) / (resized - 1.0),
+            "tf_crop_and_resize" if resized != 1.0 => roi.0 * (size - 1.0) + i * (roi.1 - roi.0) * (size - 1.0) / (resized - 1.0),
             "tf_crop_and_resize" => 0.5 * (roi.0 + roi.1) * (size - 1.0),
             _ => return None,
         })

@@ -1,0 +1,239 @@
+//! `Attention(q, k, v, mask, past_key, past_value, lengths)`: `softmax(softcap(scale · q·kᵀ) + bias) · v` for each head.
+//!
+//! q: [batch, heads, T, size] or [batch, T, heads·size] with `q_num_heads`, `kv_num_heads`; k, v likewise with S steps, and with fewer heads
+//! that are shared in turn. The past, [batch, heads, P, size], stands before k and v. `mask` (bool, or added) is broadcast to
+//! [batch, heads, T, P + S]; a shorter last axis is filled with what masks. `is_causal`, `left_window_size`, `right_window_size` mask by
+//! position, counted from the past's end or from `lengths - T`; `lengths` (i64[batch]) masks the padding of k. A row without any key gives
+//! zeros. Results: y in q's form, present key and value, and the scores at the stage that `qk_matmul_output_mode` names: raw, capped,
+//! biased, softmax. Floats. Source: ONNX Attention-25, arXiv:1706.03762.
+
+use crate::cells::room;
+use crate::contract::{Extents, contract};
+use crate::numbers::{floats, store};
+use crate::shapes::{Report, broadcast_sizes, broadcast_strides, size_of};
+use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use lapidary_ir::{Attrs, DType, Dim, Result, Shape, Tensor};
+
+pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Attention", include_str!("attention.rs"), infer) };
+
+fn heads(c: &impl Report, attrs: &Attrs, name: &str) -> Result<usize> {
+    match size_of(c, name, attrs.int(name).unwrap_or(0))? {
+        0 => Err(c.report("missing-attribute", format!("operands of rank 3 need the attribute '{name}'")).into()),
+        h => Ok(h),
+    }
+}
+
+/// Batch, heads, steps, size of an operand's dims.
+fn split_dims(c: &InferCtx<'_>, dims: &[Dim], name: &str) -> Result<[Dim; 4]> {
+    match dims {
+        [b, h, t, s] => Ok([b.clone(), h.clone(), t.clone(), s.clone()]),
+        [b, t, hidden] => {
+            let h = Dim::from(heads(c, &c.node.attrs, name)?);
+            Ok([b.clone(), h.clone(), t.clone(), hidden.floor_div(&h)])
+        }
+        _ => Err(c.error("shape-conflict", format!("operands have rank {}, not 3 or 4", dims.len())).into()),
+    }
+}
+
+fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let q = c.ty(0)?;
+    let (Some(qd), Some(kd), Some(vd)) = (q.shape.dims(), c.dims(1), c.dims(2)) else {
+        (0..4).for_each(|o| c.set_tensor(o, q.dtype, Shape::Unranked));
+        return Ok(());
+    };
+    let (qs, ks, vs) = (split_dims(c, qd, "q_num_heads")?, split_dims(c, kd, "kv_num_heads")?, split_dims(c, vd, "kv_num_heads")?);
+    c.same("sizes of a head of q and k", &qs[3], &ks[3])?;
+    c.same("steps of k and v", &ks[2], &vs[2])?;
+    let total = match c.dims(4) {
+        Some([_, _, past, _]) => past + &ks[2],
+        _ if c.has(4) => c.symbols.fresh(),
+        _ => ks[2].clone(),
+    };
+    let [b, h, t, _] = qs;
+    let y = if qd.len() == 3 { Shape::of([b.clone(), t.clone(), &h * &vs[3]]) } else { Shape::of([b.clone(), h.clone(), t.clone(), vs[3].clone()]) };
+    c.set_tensor(0, q.dtype, y);
+    c.set_tensor(1, q.dtype, Shape::of([b.clone(), ks[1].clone(), total.clone(), ks[3].clone()]));
+    let dtype = c.dtype(2)?;
+    c.set_tensor(2, dtype, Shape::of([b.clone(), vs[1].clone(), total.clone(), vs[3].clone()]));
+    c.set_tensor(3, q.dtype, Shape::of([b, h, t, total]));
+    Ok(())
+}
+
+/// An operand as [batch, heads, steps, size], row-major.
+struct Heads {
+    values: Vec<f64>,
+    batch: usize,
+    heads: usize,
+    steps: usize,
+    size: usize,
+}
+
+impl Heads {
+    fn of(c: &EvalCtx<'_>, t: &Tensor, name: &str) -> Result<Heads> {
+        let values = floats(c, t)?;
+        match *t.sizes() {
+            [batch, heads, steps, size] => Ok(Heads { values, batch, heads, steps, size }),
+            [batch, steps, hidden] => {
+                let heads = heads(c, &c.node.attrs, name)?;
+                if hidden % heads != 0 {
+                    return Err(c.error("attribute-value", format!("{name} is {heads}, for {hidden} numbers")).into());
+                }
+                let size = hidden / heads;
+                let mut sorted = Vec::with_capacity(values.len());
+                for b in 0..batch {
+                    for h in 0..heads {
+                        (0..steps).for_each(|t| sorted.extend_from_slice(&values[((b * steps + t) * heads + h) * size..][..size]));
+                    }
+                }
+                Ok(Heads { values: sorted, batch, heads, steps, size })
+            }
+            _ => Err(c.error("shape-conflict", format!("an operand has rank {}, not 3 or 4", t.rank())).into()),
+        }
+    }
+    /// With the steps of `past` before its own.
+    fn after(self, c: &EvalCtx<'_>, past: &Tensor) -> Result<Heads> {
+        let &[batch, heads, steps, size] = past.sizes() else { return Err(c.error("shape-conflict", "the past has not rank 4").into()) };
+        if (batch, heads, size) != (self.batch, self.heads, self.size) {
+            return Err(c.error("shape-conflict", format!("a past of shape {:?} does not fit {batch} × {heads} heads", past.sizes())).into());
+        }
+        let old = floats(c, past)?;
+        let mut values = Vec::with_capacity(old.len() + self.values.len());
+        for p in 0..batch * heads {
+            values.extend_from_slice(&old[p * steps * size..][..steps * size]);
+            values.extend_from_slice(&self.values[p * self.steps * size..][..self.steps * size]);
+        }
+        Ok(Heads { values, steps: steps + self.steps, ..self })
+    }
+    fn sizes(&self) -> [usize; 4] {
+        [self.batch, self.heads, self.steps, self.size]
+    }
+}
+
+fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
+    let attrs = &c.node.attrs;
+    let (qt, vt) = (c.tensor(0)?, c.tensor(2)?);
+    let q = Heads::of(c, qt, "q_num_heads")?;
+    let (mut k, mut v) = (Heads::of(c, c.tensor(1)?, "kv_num_heads")?, Heads::of(c, vt, "kv_num_heads")?);
+    let past = c.optional(4)?.map_or(0, |p| p.sizes().get(2).copied().unwrap_or(0));
+    if let (Some(pk), Some(pv)) = (c.optional(4)?, c.optional(5)?) {
+        (k, v) = (k.after(c, pk)?, v.after(c, pv)?);
+    }
+    let fits = q.batch == k.batch && k.batch == v.batch && k.heads == v.heads && k.steps == v.steps && q.size == k.size;
+    if !fits || k.heads == 0 || q.heads % k.heads != 0 {
+        let message = format!("q {:?}, k {:?} and v {:?} do not fit", q.sizes(), k.sizes(), v.sizes());
+        return Err(c.error("shape-conflict", message).into());
+    }
+    let sizes = [q.batch, q.heads, q.steps, k.steps];
+    room(c, DType::F64, &sizes)?;
+    let lengths = if c.has(6) { Some(c.ints(6)?) } else { None };
+    if lengths.as_ref().is_some_and(|l| l.len() != q.batch) {
+        return Err(c.error("shape-conflict", format!("lengths for a batch of {} are expected", q.batch)).into());
+    }
+    let scale = attrs.float("scale").map_or(1.0 / (q.size as f64).sqrt(), f64::from);
+    let shared = q.heads / k.heads;
+    // The key head that serves a query head: neighbours share one.
+    let head = |p: usize| p / q.heads * k.heads + p % q.heads / shared;
+    let scores = Extents { batch: q.batch * q.heads, rows: q.steps, columns: k.steps, depth: q.size };
+    let mut qk = contract(
+        scores,
+        &|p, i, d, run: &mut [f64]| run.copy_from_slice(&q.values[(p * q.steps + i) * q.size + d..][..run.len()]),
+        &|p, d, j, run: &mut [f64]| run.iter_mut().enumerate().for_each(|(n, v)| *v = k.values[(head(p) * k.steps + j + n) * k.size + d]),
+    );
+    qk.iter_mut().for_each(|s| *s *= scale);
+    let mode = attrs.int("qk_matmul_output_mode").unwrap_or(0);
+    let wanted = c.node.outputs().len() > 3;
+    let mut shown = (wanted && mode == 0).then(|| qk.clone());
+    let cap = attrs.float("softcap").unwrap_or(0.0) as f64;
+    if cap > 0.0 {
+        qk.iter_mut().for_each(|s| *s = cap * (*s / cap).tanh());
+    }
+    if wanted && mode == 1 {
+        shown = Some(qk.clone());
+    }
+    if let Some(mask) = c.optional(3)? {
+        add_mask(c, &mut qk, &sizes, mask)?;
+    }
+    hide_by_position(c, &mut qk, &sizes, past, lengths.as_deref());
+    if wanted && mode == 2 {
+        shown = Some(qk.clone());
+    }
+    qk.chunks_exact_mut(k.steps.max(1)).for_each(softmax_row);
+    let mixed = Extents { batch: q.batch * q.heads, rows: q.steps, columns: v.size, depth: k.steps };
+    let y = contract(
+        mixed,
+        &|p, i, j, run: &mut [f64]| run.copy_from_slice(&qk[(p * q.steps + i) * k.steps + j..][..run.len()]),
+        &|p, j, d, run: &mut [f64]| run.copy_from_slice(&v.values[(head(p) * v.steps + j) * v.size + d..][..run.len()]),
+    );
+    let y = if qt.rank() == 4 {
+        store(qt.dtype(), &[q.batch, q.heads, q.steps, v.size], &y)?
+    } else {
+        let mut sorted = Vec::with_capacity(y.len());
+        for (b, t) in (0..q.batch).flat_map(|b| (0..q.steps).map(move |t| (b, t))) {
+            (0..q.heads).for_each(|h| sorted.extend_from_slice(&y[((b * q.heads + h) * q.steps + t) * v.size..][..v.size]));
+        }
+        store(qt.dtype(), &[q.batch, q.steps, q.heads * v.size], &sorted)?
+    };
+    let present = [store(qt.dtype(), &k.sizes(), &k.values)?.into(), store(vt.dtype(), &v.sizes(), &v.values)?.into()];
+    Ok([y.into()].into_iter().chain(present).chain([store(qt.dtype(), &sizes, &shown.unwrap_or(qk))?.into()]).collect())
+}
+
+/// Adds a mask that broadcasts to the scores, its last axis filled up with what masks.
+fn add_mask(c: &EvalCtx<'_>, scores: &mut [f64], sizes: &[usize; 4], mask: &Tensor) -> Result<()> {
+    let hidden = f64::NEG_INFINITY;
+    let values: Vec<f64> = match mask.dtype() {
+        DType::Bool => mask.to_i64().unwrap_or_default().into_iter().map(|v| if v != 0 { 0.0 } else { hidden }).collect(),
+        _ => floats(c, mask)?,
+    };
+    let last = mask.sizes().last().copied().unwrap_or(1);
+    // One key for all is broadcasting, unless there are fewer keys in the mask than there are.
+    let short = last < sizes[3] && last != 1;
+    let mut padded = mask.sizes().to_vec();
+    if short && let Some(l) = padded.last_mut() {
+        *l = sizes[3];
+    }
+    if broadcast_sizes(c, &padded, sizes)? != *sizes {
+        return Err(c.error("shape-conflict", format!("a mask of shape {:?} cannot be broadcast to {sizes:?}", mask.sizes())).into());
+    }
+    let walk = broadcast_strides(mask.sizes(), &[sizes[0], sizes[1], sizes[2], last.max(1)]);
+    let mut at = 0;
+    crate::cells::visit(sizes, |index| {
+        let place: usize = index.iter().zip(&walk).map(|(i, s)| i * *s as usize).sum();
+        scores[at] += if short && index[3] >= last { hidden } else { values[place] };
+        at += 1;
+    });
+    Ok(())
+}
+
+/// Hides keys that the causal order, a window or the padding excludes.
+fn hide_by_position(c: &EvalCtx<'_>, scores: &mut [f64], sizes: &[usize; 4], past: usize, lengths: Option<&[i64]>) {
+    let attrs = &c.node.attrs;
+    let causal = attrs.int("is_causal").unwrap_or(0) != 0;
+    let window = |name: &str| attrs.int(name).filter(|w| *w >= 0);
+    let (left, right) = (window("left_window_size"), window("right_window_size"));
+    let mut at = 0;
+    crate::cells::visit(sizes, |index| {
+        let (i, j) = (index[2] as i64, index[3] as i64);
+        let length = lengths.map(|l| l[index[0]]);
+        let position = i + length.map_or(past as i64, |l| l - sizes[2] as i64);
+        let seen = (!causal || j <= position)
+            && left.is_none_or(|w| position - j <= w)
+            && right.is_none_or(|w| j - position <= w)
+            && length.is_none_or(|l| j < l);
+        if !seen {
+            scores[at] = f64::NEG_INFINITY;
+        }
+        at += 1;
+    });
+}
+
+/// Softmax in place; zeros where everything is hidden.
+fn softmax_row(row: &mut [f64]) {
+    let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        row.fill(0.0);
+        return;
+    }
+    row.iter_mut().for_each(|v| *v = (*v - largest).exp());
+    let sum: f64 = row.iter().sum();
+    row.iter_mut().for_each(|v| *v /= sum);
+}
