@@ -4,7 +4,7 @@
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Program, ReduceOp, Schedule, Stmt,
+    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Program, ReduceOp, Schedule, Stmt,
     linearize,
 };
 use rustc_hash::FxHashMap;
@@ -96,7 +96,7 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     let flat_a = linearize(a.index, &p.buffer(a.buffer).dims);
     let flat_b = linearize(b.index, &p.buffer(b.buffer).dims);
     // B must be a plain strided array along its own axes, so that it can be packed or streamed.
-    if c.n.iter().chain(over).any(|x| flat_b.coefficient(*x).is_none()) {
+    if c.n.iter().chain(over).any(|x| flat_b.coefficient(*x).is_none() && !in_panels(b.index, *x)) {
         return None;
     }
     // The columns that lie next to each other in the result come last.
@@ -129,6 +129,14 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
         return None;
     }
     Some(c)
+}
+
+/// Whether the axis walks packed panels: as quotient and remainder by the panel's width, and in no other way.
+fn in_panels(index: &[Index], axis: AxisId) -> bool {
+    let width = Dim::from(PANEL);
+    let parts: Vec<&Atom> = index.iter().filter(|i| i.mentions(axis)).flat_map(|i| i.terms()).map(|(a, _)| a).collect();
+    let whole = |x: &Index, d: &Dim| x.as_axis() == Some(axis) && *d == width;
+    matches!(parts.as_slice(), [Atom::FloorDiv(x, d), Atom::Mod(y, e)] if whole(x, d) && whole(y, e))
 }
 
 /// Gives every contraction's B the form that the register tile streams. Constants become packed constants (made by the caller's constant
