@@ -9,6 +9,8 @@ use inkwell::llvm_sys::core::*;
 use inkwell::llvm_sys::prelude::*;
 use inkwell::llvm_sys::{LLVMLinkage, LLVMUnnamedAddr, LLVMVisibility};
 use inkwell::module::Module;
+use lapidary_kernel::Cpu;
+use std::cell::Cell;
 use std::ffi::CString;
 
 /// A value of the module.
@@ -23,6 +25,10 @@ pub struct T(pub LLVMTypeRef);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Block(LLVMBasicBlockRef);
 
+/// Where instructions go.
+#[derive(Clone, Copy)]
+pub struct Place(Block, Option<V>);
+
 pub use inkwell::llvm_sys::LLVMIntPredicate as IntCmp;
 pub use inkwell::llvm_sys::LLVMRealPredicate as FloatCmp;
 
@@ -33,6 +39,11 @@ pub struct Ir<'c> {
     builder: LLVMBuilderRef,
     invariant: u32,
     empty_node: LLVMValueRef,
+    /// The version that functions being emitted belong to, for functions that these need.
+    pub cpu: Cell<Option<Cpu>>,
+    pub sanitize: Cell<bool>,
+    /// The instruction before which code goes, where that is not the end of a block.
+    cursor: Cell<Option<V>>,
 }
 
 impl Drop for Ir<'_> {
@@ -79,7 +90,7 @@ impl<'c> Ir<'c> {
             let builder = LLVMCreateBuilderInContext(raw);
             let invariant = LLVMGetMDKindIDInContext(raw, c"invariant.load".as_ptr(), 14);
             let empty_node = LLVMMetadataAsValue(raw, LLVMMDNodeInContext2(raw, std::ptr::null_mut(), 0));
-            Ir { module, context: raw, builder, invariant, empty_node }
+            Ir { module, context: raw, builder, invariant, empty_node, cpu: Cell::new(None), sanitize: Cell::new(false), cursor: Cell::new(None) }
         }
     }
 
@@ -373,16 +384,36 @@ impl<'c> Ir<'c> {
         Block(unsafe { LLVMAppendBasicBlockInContext(self.context, function.0, NO_NAME) })
     }
     pub fn at_end(&self, b: Block) {
+        self.cursor.set(None);
         // SAFETY: see above.
         unsafe { LLVMPositionBuilderAtEnd(self.builder, b.0) }
     }
     pub fn before(&self, instruction: V) {
+        self.cursor.set(Some(instruction));
         // SAFETY: see above.
         unsafe { LLVMPositionBuilderBefore(self.builder, instruction.0) }
     }
     pub fn here(&self) -> Block {
         // SAFETY: see above.
         Block(unsafe { LLVMGetInsertBlock(self.builder) })
+    }
+    /// Where the next instruction goes, to come back to.
+    pub fn place(&self) -> Place {
+        Place(self.here(), self.cursor.get())
+    }
+    pub fn return_to(&self, p: Place) {
+        match p.1 {
+            Some(i) => self.before(i),
+            None => self.at_end(p.0),
+        }
+    }
+    pub fn current_function(&self) -> V {
+        // SAFETY: see above.
+        V(unsafe { LLVMGetBasicBlockParent(self.here().0) })
+    }
+    pub fn is_defined(&self, f: V) -> bool {
+        // SAFETY: see above.
+        unsafe { LLVMCountBasicBlocks(f.0) > 0 }
     }
     pub fn br(&self, to: Block) -> V {
         // SAFETY: see above.

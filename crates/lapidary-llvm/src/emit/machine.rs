@@ -30,6 +30,8 @@ pub fn required(cpu: Cpu) -> u64 {
 
 /// Makes a function one of a version's, or of the baseline.
 pub fn set_cpu(ir: &Ir, f: V, cpu: Option<Cpu>, sanitize: bool) {
+    ir.cpu.set(cpu);
+    ir.sanitize.set(sanitize);
     ir.attribute(f, "nounwind", None);
     match cpu {
         None => {}

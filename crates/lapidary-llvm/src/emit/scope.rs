@@ -4,7 +4,7 @@
 //! being emitted there; so that nothing is computed more often than it must be. All expressions are free of branches (reads that are not
 //! allowed go to a block of zeros instead), which is why they may be placed like this.
 
-use super::ir::{Block, IntCmp as I, Ir, V};
+use super::ir::{Block, IntCmp as I, Ir, Place, V};
 use lapidary_ir::{Atom as DimAtom, Diagnostic, Dim, Name, Result};
 use lapidary_kernel::{AxisId, ExprId, LocalId};
 use rustc_hash::FxHashMap;
@@ -52,8 +52,7 @@ pub struct When {
 /// Where code went before [`Scopes::enter`].
 pub struct Saved {
     level: Option<usize>,
-    block: Block,
-    cursor: Option<V>,
+    place: Place,
 }
 
 /// Nested scopes over a builder. Scope 0 is the function's entry and holds sizes.
@@ -61,9 +60,7 @@ pub struct Scopes<'i, 'c> {
     pub ir: &'i Ir<'c>,
     pub function: V,
     stack: Vec<Scope>,
-    /// The instruction before which code goes at the moment, where that is not the end of a block.
-    cursor: Option<V>,
-    /// The level of that place, where it is not the innermost.
+    /// The level where code goes at the moment, where it is not the innermost.
     level: Option<usize>,
     sizes: FxHashMap<Dim, V>,
     symbols: &'i [Name],
@@ -86,7 +83,7 @@ impl<'i, 'c> Scopes<'i, 'c> {
         ir.at_end(body);
         let entry = Scope { hoist: Some(jump), ..Scope::default() };
         let stack = vec![entry, Scope::default()];
-        Scopes { ir, function, stack, cursor: None, level: None, sizes: FxHashMap::default(), symbols, values, overflow: None }
+        Scopes { ir, function, stack, level: None, sizes: FxHashMap::default(), symbols, values, overflow: None }
     }
     pub fn top(&self) -> usize {
         self.stack.len() - 1
@@ -114,21 +111,16 @@ impl<'i, 'c> Scopes<'i, 'c> {
     }
     /// Moves to the scope of that level, until [`Scopes::leave`].
     pub fn enter(&mut self, level: usize) -> Saved {
-        let saved = Saved { level: self.level, block: self.ir.here(), cursor: self.cursor };
+        let saved = Saved { level: self.level, place: self.ir.place() };
         self.level = Some(level);
         if let Some(before) = self.stack[level].hoist {
-            self.cursor = Some(before);
             self.ir.before(before);
         }
         saved
     }
     pub fn leave(&mut self, saved: Saved) {
         self.level = saved.level;
-        self.cursor = saved.cursor;
-        match saved.cursor {
-            Some(c) => self.ir.before(c),
-            None => self.ir.at_end(saved.block),
-        }
+        self.ir.return_to(saved.place);
     }
     /// The level where code goes at the moment.
     pub fn level(&self) -> usize {
