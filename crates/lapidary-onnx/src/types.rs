@@ -110,7 +110,7 @@ pub fn has_more(t: &TypeProto) -> bool {
     t.denotation.is_some()
         || match &t.value {
             Some(Value::TensorType(t)) => dims(&t.shape),
-            Some(Value::OpaqueType(_)) => true,
+            Some(Value::OpaqueType(_)) | None => true,
             _ => false,
         }
 }

@@ -206,3 +206,35 @@ fn backend_suite_survives() {
 fn nodes(model: &[u8]) -> Vec<Vec<u8>> {
     ModelProto::decode(model).unwrap().graph.unwrap().node.iter().map(Message::encode_to_vec).collect()
 }
+
+/// The larger model set: round trip, and reading that does not depend on the weights' size.
+#[test]
+fn public_models_survive_and_open_at_once() {
+    let Some(set) = std::env::var_os("LAPIDARY_MODELS") else {
+        eprintln!("skipped: LAPIDARY_MODELS names no folder (see tests/scripts/README.md)");
+        return;
+    };
+    let mut failed = vec![];
+    for path in models_beneath(Path::new(&set)) {
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        let start = std::time::Instant::now();
+        let result = read_model(&path, &ReadOptions { lift: false, ..Default::default() });
+        let read = start.elapsed();
+        let checked = result.and_then(|model| {
+            let start = std::time::Instant::now();
+            let after = model_to_proto(&model, &WriteOptions::default())?;
+            let made = start.elapsed();
+            eprintln!("{:>8.1} MB read in {read:?}, messages made in {made:?}: {} {:?}", bytes as f64 / 1e6, path.display(), model.notes);
+            let before = decode::model(&mapping::open(&path, Access::Map)?)?;
+            Ok((canonical(before, &path), canonical(after, &path)))
+        });
+        match checked {
+            Ok((a, b)) if a == b => {}
+            Ok((a, b)) => failed.push(format!("{}: {}", path.display(), difference(&a, &b))),
+            Err(e) => failed.push(format!("{}: {e}", path.display())),
+        }
+        // Generous: a mapped half gigabyte takes milliseconds.
+        assert!(read.as_secs_f64() < 1.0, "{}: read in {read:?}", path.display());
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
