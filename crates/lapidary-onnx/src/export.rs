@@ -5,7 +5,7 @@ use crate::ir_version;
 use crate::model::{GraphExtras, Model};
 use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
 use crate::write::{ValueInfo, WriteOptions};
-use crate::{attr, opset, tensor, types};
+use crate::{attr, lifted, opset, tensor, types};
 use lapidary_ir::{Attr, Diagnostic, Graph, Name, Node, NodeId, Result, Type, ValueId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ pub fn model(model: &Model, options: &WriteOptions) -> Result<ModelProto> {
         opsets.insert("".into(), target);
     }
     let mut graph = model.graph.clone();
+    lifted::restore(&mut graph, &model.extras, &opsets);
     opset::lower_to(&mut graph, &opsets, &model.opsets)?;
     let mut exporter = Exporter { model, policy: options.value_info, domains: BTreeMap::new() };
     let mut out = exporter.graph(&graph, &model.extras, &[])?;
@@ -77,7 +78,8 @@ impl Exporter<'_> {
         out.output = g.outputs().iter().map(|v| self.info(&name(v), g.ty(*v), extras)).collect();
         for id in &order {
             let node = g.node(*id);
-            if node.is_input() {
+            let unused = (0..node.outputs().len()).all(|i| g.use_count(id.out(i)) == 0);
+            if node.is_input() || (unused && lifted::key_is_made(g, *id, extras)) {
                 continue;
             }
             if node.is_const() {

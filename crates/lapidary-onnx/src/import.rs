@@ -88,7 +88,7 @@ pub fn model(mut proto: ModelProto, files: &mut ExternalFiles, options: &ReadOpt
         extras: imported.extras,
     };
     if options.lift {
-        crate::opset::lift(&mut model.graph)?;
+        crate::lifted::lift(&mut model.graph, &mut model.extras)?;
     }
     Ok(model)
 }

@@ -13,6 +13,7 @@ mod export;
 pub mod external;
 mod import;
 mod ir_version;
+mod lifted;
 pub mod mapping;
 mod model;
 pub mod opset;

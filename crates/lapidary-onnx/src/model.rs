@@ -1,5 +1,6 @@
 //! A model: the graph, and what an ONNX file says around it.
 
+use crate::lifted::Lifted;
 use crate::proto::{
     DeviceConfigurationProto, FunctionProto, NodeDeviceConfigurationProto, StringStringEntryProto, TensorAnnotation, TrainingInfoProto,
     ValueInfoProto,
@@ -71,6 +72,10 @@ pub(crate) struct GraphExtras {
     pub nodes: BTreeMap<Name, NodeExtra>,
     /// Of subgraphs, by the node as above and the attribute.
     pub regions: BTreeMap<(Name, Name), GraphExtras>,
+    /// Nodes that lifting changed, by first output.
+    pub lifted: BTreeMap<Name, Lifted>,
+    /// First outputs of the nodes that lifting added.
+    pub made_by_lifting: BTreeSet<Name>,
 }
 
 /// What a tensor carries besides its elements.

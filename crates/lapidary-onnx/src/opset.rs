@@ -23,7 +23,7 @@ pub fn lift(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-fn lift_node(graph: &mut Graph, id: NodeId, def: &OpDef) -> Result<()> {
+pub(crate) fn lift_node(graph: &mut Graph, id: NodeId, def: &OpDef) -> Result<()> {
     if graph.node(id).op.version == 0 {
         return Ok(());
     }

@@ -16,20 +16,25 @@ fn seeds() -> Vec<Vec<u8>> {
     out
 }
 
-/// Reads, and whatever could be read is written and read again.
+/// Reads, and whatever could be read is written, read and written again.
 fn survive(data: Vec<u8>) {
-    let Ok(model) = model_from_bytes(&Bytes::from(data), &ReadOptions::default()) else { return };
-    let found = model.graph.verify();
-    assert!(found.iter().all(|d| d.code != "edges" && d.code != "no-such-value"), "{found:?}");
-    let _ = expand_functions(&model, &ExpandLimits::default());
-    if let Ok(bytes) = model_to_bytes(&model, &WriteOptions::default()) {
-        let again = model_from_bytes(&Bytes::from(bytes), &ReadOptions::default());
-        assert!(again.is_ok(), "what was written cannot be read: {}", again.err().map(|e| e.to_string()).unwrap_or_default());
+    for lift in [false, true] {
+        let options = ReadOptions { lift, ..ReadOptions::default() };
+        let Ok(model) = model_from_bytes(&Bytes::from(data.clone()), &options) else { return };
+        for d in model.graph.verify() {
+            assert!(!["edges", "no-such-value", "input", "const", "region"].contains(&d.code), "{d}");
+        }
+        let _ = expand_functions(&model, &ExpandLimits::default());
+        let Ok(bytes) = model_to_bytes(&model, &WriteOptions::default()) else { continue };
+        let again = model_from_bytes(&Bytes::from(bytes.clone()), &options).unwrap_or_else(|e| panic!("what was written cannot be read: {e}"));
+        if let Ok(twice) = model_to_bytes(&again, &WriteOptions::default()) {
+            assert!(twice == bytes, "written twice, and different");
+        }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|c| c.parse().ok()).unwrap_or(1000), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn changed_bytes(seed in 0usize..5, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
