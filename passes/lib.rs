@@ -2,11 +2,14 @@
 //! sibling, what several need lives in `common`.
 #![forbid(unsafe_code)]
 
+mod calibrate;
 mod canonicalize;
 mod common;
 mod cse;
 mod dce;
+mod fake_quant;
 mod fold_constants;
+mod fold_quant;
 mod fuse_activations;
 mod fuse_conv_bn;
 mod fuse_gelu;
@@ -19,10 +22,13 @@ use lapidary_rewrite::Pass;
 
 /// All passes, sorted by name.
 pub static PASSES: &[&dyn Pass] = &[
+    &calibrate::Calibrate,
     &canonicalize::Canonicalize,
     &cse::Cse,
     &dce::Dce,
+    &fake_quant::FakeQuant,
     &fold_constants::FoldConstants,
+    &fold_quant::FoldQuant,
     &fuse_activations::FuseActivations,
     &fuse_conv_bn::FuseConvBn,
     &fuse_gelu::FuseGelu,

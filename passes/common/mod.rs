@@ -1,5 +1,7 @@
 //! What several passes need.
 
+pub mod quant;
+
 use lapidary_ir::{Graph, NodeId, Tensor, Value, ValueId};
 use std::sync::Arc;
 

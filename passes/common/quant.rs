@@ -1,0 +1,72 @@
+//! Scales and zero points, and what `calibrate` leaves for `fake-quant`.
+
+use lapidary_ir::DType;
+use std::collections::BTreeMap;
+
+/// What calibration found, by value name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    pub ranges: BTreeMap<String, Range>,
+    /// What ran the model: results are promised equal for equal executors only.
+    pub executor: String,
+    pub samples: usize,
+}
+
+/// The real values that a quantized value must be able to hold. Contains zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Range {
+    /// The smallest range that holds both ends and zero, which every quantized type must represent exactly (padding, Relu).
+    pub fn new(low: f64, high: f64) -> Range {
+        Range { low: low.min(0.0), high: high.max(0.0) }
+    }
+}
+
+/// A scale and a zero point, as stored: `real = scale · (code - zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parameters {
+    pub scale: f32,
+    pub zero_point: i64,
+}
+
+/// The parameters of an activation. Asymmetric for unsigned types, symmetric (zero point 0) for signed ones. Computed in f64; a range
+/// too small for a scale gives scale 1 and zero point 0. Source: ONNX QuantizeLinear, ONNX Runtime's `compute_scale_zp`.
+pub fn activation(range: Range, dtype: DType) -> Parameters {
+    let (qmin, qmax) = dtype.int_range().map_or((0.0, 255.0), |(a, b)| (a as f64, b as f64));
+    let Range { low, high } = range;
+    if dtype.is_signed_int() {
+        let scale = (high.abs().max(low.abs()) / qmax) as f32;
+        return if scale < f32::MIN_POSITIVE { Parameters { scale: 1.0, zero_point: 0 } } else { Parameters { scale, zero_point: 0 } };
+    }
+    let scale = ((high - low) / (qmax - qmin)) as f32;
+    if scale < f32::MIN_POSITIVE {
+        return Parameters { scale: 1.0, zero_point: 0 };
+    }
+    Parameters { scale, zero_point: (qmin - low / f64::from(scale)).round_ties_even().clamp(qmin, qmax) as i64 }
+}
+
+/// The symmetric scale of int8 weights with this largest magnitude: codes are in [-127, 127].
+pub fn weight_scale(largest: f64) -> f32 {
+    let scale = (largest / 127.0) as f32;
+    if scale < f32::MIN_POSITIVE || !scale.is_finite() { 1.0 } else { scale }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worked_example() {
+        // [0.5, 20, -0.0001, -0.01, -0.1]: scale 0.0788235, zero point 1.
+        let p = activation(Range::new(-0.1, 20.0), DType::U8);
+        assert!((p.scale - 0.0788235).abs() < 1e-7 && p.zero_point == 1);
+        assert_eq!(activation(Range::new(3.0, 4.0), DType::U8).zero_point, 0);
+        assert_eq!(activation(Range::new(-4.0, -3.0), DType::U8).zero_point, 255);
+        assert_eq!(activation(Range::new(0.0, 0.0), DType::U8), Parameters { scale: 1.0, zero_point: 0 });
+        assert_eq!(activation(Range::new(-2.54, 1.0), DType::I8), Parameters { scale: 0.02, zero_point: 0 });
+    }
+}

@@ -1,0 +1,58 @@
+//! fold-quant: store what `fake-quant` rounded as integers.
+//!
+//! * A constant behind a QuantizeLinear becomes the int8 constant `W_quantized` with one DequantizeLinear.
+//! * The bias of a Conv or Gemm with quantized operands becomes int32 with the scale of the product (`scale_x · scale_w`). A bias that does
+//!   not fit raises the scale of its weights first.
+//! * A table is dequantized behind its Gather: rows are looked up as bytes.
+//! * A Relu or Clip in front of a QuantizeLinear goes where the quantizer's own saturation does the same.
+//!
+//! The result is a model in the form that ONNX Runtime and others recognise and run in integers. Scales per channel need opset 13: the
+//! target rises to it, and the ledger says so.
+
+mod bias;
+mod fold;
+
+use lapidary_ir::{Diagnostic, Graph, Result};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+
+pub struct FoldQuant;
+
+pub(crate) const NAME: &str = "fold-quant";
+
+impl Pass for FoldQuant {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn source(&self) -> &'static str {
+        include_str!("mod.rs")
+    }
+    fn effect(&self) -> Effect {
+        Effect::Lossy
+    }
+    fn options(&self) -> &'static [OptionSpec] {
+        const OPTIONS: &[OptionSpec] =
+            &[OptionSpec::new("format", Kind::Choice(&["qdq", "qoperator"]), Some("qdq"), "how integers are written: operators between pairs of nodes, or operators on integers")];
+        OPTIONS
+    }
+    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+        if ctx.options.text("format") == Some("qoperator") {
+            let d = Diagnostic::unsupported("qoperator", "the form with integer operators is not written yet");
+            return Err(d.help("use format=qdq, which runtimes fuse into the same kernels").into());
+        }
+        let mut out = Outcome::default();
+        bias::raise_weight_scales(graph, ctx, &mut out)?;
+        fold::weights(graph, ctx, &mut out)?;
+        bias::quantize(graph, ctx, &mut out)?;
+        fold::tables(graph, ctx, &mut out);
+        fold::activations(graph, ctx, &mut out);
+        graph.sweep();
+        let (quantizers, per_channel) = fold::forms(graph);
+        if quantizers {
+            ctx.raise_opset(10, "QuantizeLinear and DequantizeLinear came with it");
+        }
+        if per_channel {
+            ctx.raise_opset(13, "scales per channel came with it");
+        }
+        Ok(out)
+    }
+}
