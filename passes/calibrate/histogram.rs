@@ -1,12 +1,12 @@
 //! A histogram over a stream, the same bit for bit however the stream is cut into batches.
 //!
-//! Bins are `[k·2ᵉ, (k+1)·2ᵉ)`. When a value falls outside what `BINS` bins cover, `e` grows and bins are merged in pairs, which is exact:
-//! the result is that of binning everything with the final `e`, and the final `e` depends on the smallest and largest value alone.
+//! Bins are `[k·2ᵉ, (k+1)·2ᵉ)`, with `e` so that the largest magnitude has a bin number from 2048 to 4095. When a larger magnitude
+//! appears, `e` grows and bins are merged in pairs, which is exact: the result is that of binning everything with the final `e`.
 
 use std::collections::VecDeque;
 
-/// Enough for eight bins per step of an 8-bit type over the whole range at the worst choice of `e`.
-pub const BINS: usize = 4096;
+/// Bin numbers stay below 2 to this power: eight bins per step of an 8-bit type over a one-sided range at the least.
+const BITS: i32 = 12;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
@@ -39,18 +39,17 @@ impl Histogram {
     }
     fn put(&mut self, v: f64) {
         if self.bins.is_empty() {
-            // The finest width at which the first value has a small bin number; others only make it coarser.
-            self.exponent = (v.abs().log2().floor() as i32 - 11).max(-1000);
+            self.exponent = exponent(v);
             self.first = index(v, self.exponent);
             self.bins.push_back(0);
         }
-        let mut k = index(v, self.exponent);
-        while (self.first.max(k + 1 - BINS as i64) != self.first && k + 1 - self.first > BINS as i64)
-            || self.first + self.bins.len() as i64 - k > BINS as i64
-        {
-            self.merge();
-            k = index(v, self.exponent);
+        if v.abs() >= 2f64.powi(self.exponent + BITS) {
+            let wanted = exponent(v);
+            while self.exponent < wanted {
+                self.merge();
+            }
         }
+        let k = index(v, self.exponent);
         while k < self.first {
             self.bins.push_front(0);
             self.first -= 1;
@@ -102,6 +101,11 @@ impl Histogram {
     }
 }
 
+/// The width at which `v` has a bin number of [`BITS`] bits. Subnormal magnitudes share the finest width.
+fn exponent(v: f64) -> i32 {
+    (v.abs().log2().floor() as i32).max(-1000) - BITS + 1
+}
+
 fn index(v: f64, exponent: i32) -> i64 {
     (v / 2f64.powi(exponent)).floor() as i64
 }
@@ -129,7 +133,7 @@ mod tests {
             let trim = |h: &Histogram| (h.exponent, h.centres().collect::<Vec<_>>(), h.zeros, h.low, h.high);
             assert_eq!(trim(&whole), trim(&parts));
         }
-        assert!(whole.bins.len() <= BINS && whole.quantile(0.0) >= whole.low && whole.quantile(1.0) == whole.high);
+        assert!(whole.bins.len() <= 2 << BITS && whole.quantile(0.0) >= whole.low && whole.quantile(1.0) == whole.high);
         assert!((whole.quantile(0.5)).abs() < 0.2);
     }
 }

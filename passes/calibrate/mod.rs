@@ -39,7 +39,12 @@ impl Pass for Calibrate {
         const OPTIONS: &[OptionSpec] = &[
             OptionSpec::new("data", Kind::Text, None, "the samples: a .npz file or a folder"),
             OptionSpec::new("batch", Kind::Int, Some("8"), "samples run at a time"),
-            OptionSpec::new("method", Kind::Choice(&["auto", "minmax", "moving", "percentile", "mse"]), Some("auto"), "how a range comes from what appeared"),
+            OptionSpec::new(
+                "method",
+                Kind::Choice(&["auto", "minmax", "moving", "percentile", "mse"]),
+                Some("auto"),
+                "how a range comes from what appeared",
+            ),
             OptionSpec::new("percentile", Kind::Float, Some("99.99"), "how much of the values a percentile range keeps, in percent"),
         ];
         OPTIONS

@@ -51,7 +51,8 @@ impl Pass for FakeQuant {
         let out = place::place(graph, ctx, &statistics)?;
         // Someone who selects nodes wants those: doing nothing is not what was asked.
         if ctx.has_selection() && !out.changed {
-            let reasons: Vec<String> = ctx.misses.iter().filter(|m| m.rule == NAME).take(3).map(|m| format!("{} '{}': {}", m.op, m.node, m.reason)).collect();
+            let reasons: Vec<String> =
+                ctx.misses.iter().filter(|m| m.rule == NAME).take(3).map(|m| format!("{} '{}': {}", m.op, m.node, m.reason)).collect();
             let d = Diagnostic::error("nothing-quantized", "none of the selected nodes can be quantized");
             return Err(reasons.into_iter().fold(d, |d, r| d.note(r)).into());
         }

@@ -212,7 +212,8 @@ impl Placer<'_> {
         }
         let mut add = |op: &str, input: ValueId, ty: lapidary_ir::Type| {
             let output = g.fresh_name(&format!("{name}_{op}_Output"));
-            let spec = NodeSpec::new(newest_op(op), [input, s, z], vec![Value { name: output, ty }]).attrs(attrs.clone()).name(format!("{name}_{op}"));
+            let spec =
+                NodeSpec::new(newest_op(op), [input, s, z], vec![Value { name: output, ty }]).attrs(attrs.clone()).name(format!("{name}_{op}"));
             g.add(NodeSpec { position, origin: from.clone(), ..spec }).out(0)
         };
         let q = add("QuantizeLinear", v, ty);

@@ -97,7 +97,10 @@ pub fn quantize(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) -> Resu
         };
         let q = constant("_quantized", Tensor::from_slice(&[n], &codes));
         let (s, z) = if per_channel {
-            (constant("_quantized_scale", Tensor::from_slice(&[n], &scales)), constant("_quantized_zero_point", Tensor::from_slice(&[n], &vec![0i32; n])))
+            (
+                constant("_quantized_scale", Tensor::from_slice(&[n], &scales)),
+                constant("_quantized_zero_point", Tensor::from_slice(&[n], &vec![0i32; n])),
+            )
         } else {
             (constant("_quantized_scale", Tensor::scalar(scales[0])), constant("_quantized_zero_point", Tensor::scalar(0i32)))
         };

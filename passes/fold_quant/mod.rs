@@ -30,8 +30,12 @@ impl Pass for FoldQuant {
         Effect::Lossy
     }
     fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] =
-            &[OptionSpec::new("format", Kind::Choice(&["qdq", "qoperator"]), Some("qdq"), "how integers are written: operators between pairs of nodes, or operators on integers")];
+        const OPTIONS: &[OptionSpec] = &[OptionSpec::new(
+            "format",
+            Kind::Choice(&["qdq", "qoperator"]),
+            Some("qdq"),
+            "how integers are written: operators between pairs of nodes, or operators on integers",
+        )];
         OPTIONS
     }
     fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
