@@ -40,8 +40,8 @@ fn arithmetic_of_sizes_stays_known() {
         ("Add", ["N + 2", "5", "H*N + 2"]),
         ("Sub", ["N - 2", "1", "H*N - 2"]),
         ("Mul", ["2*N", "6", "2*H*N"]),
-        ("Div", ["((N) floordiv (2))", "1", "((H*N) floordiv (2))"]),
-        ("Mod", ["((N) mod (2))", "1", "((H*N) mod (2))"]),
+        ("Div", ["(N floordiv 2)", "1", "((H*N) floordiv 2)"]),
+        ("Mod", ["(N mod 2)", "1", "((H*N) mod 2)"]),
         ("Max", ["max(2, N)", "3", "max(2, H*N)"]),
         ("Min", ["min(2, N)", "2", "min(2, H*N)"]),
     ] {

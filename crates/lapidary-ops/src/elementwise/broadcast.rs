@@ -2,7 +2,7 @@
 
 use crate::EvalCtx;
 use crate::numbers::{PARALLEL, check_size};
-use lapidary_ir::Result;
+use lapidary_ir::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 /// The sizes that all operands broadcast to; the largest result is limited by the evaluation's options.
@@ -68,7 +68,19 @@ impl<const N: usize> Plan<N> {
     /// Fills `count` results by rows: `fill(row, starts, steps)`.
     fn run<O: Copy + Default + Send>(&self, count: usize, fill: impl Fn(&mut [O], [usize; N], [usize; N]) + Sync) -> Vec<O> {
         let mut out = vec![O::default(); count];
-        let rows = out.par_chunks_mut(self.row.max(1)).with_min_len((PARALLEL / self.row.max(1)).max(1));
+        let row = self.row.max(1);
+        if row > 2 * PARALLEL {
+            // Long rows are shared out in pieces.
+            for (i, row) in out.chunks_mut(row).enumerate() {
+                let starts = self.starts(i);
+                row.par_chunks_mut(PARALLEL).enumerate().for_each(|(p, piece)| {
+                    let at = std::array::from_fn(|k| starts[k] + p * PARALLEL * self.step[k]);
+                    fill(piece, at, self.step);
+                });
+            }
+            return out;
+        }
+        let rows = out.par_chunks_mut(row).with_min_len((PARALLEL / row).max(1));
         rows.enumerate().for_each(|(i, row)| fill(row, self.starts(i), self.step));
         out
     }
@@ -84,6 +96,25 @@ pub(crate) fn zip2<A: Copy + Sync, O: Copy + Default + Send>(
     Plan::new(out, [a_sizes, b_sizes]).run(out.iter().product(), |row, [x, y], [dx, dy]| {
         row.iter_mut().enumerate().for_each(|(i, o)| *o = f(a[x + i * dx], b[y + i * dy]));
     })
+}
+
+/// As [`zip2`] of f32 tensors, from bytes to bytes: activations of real models are large, and their f64 copies larger.
+pub(crate) fn zip2_f32(out: &[usize], a: &Tensor, b: &Tensor, f: &(dyn Fn(f64, f64) -> f64 + Sync)) -> Result<Tensor> {
+    let (x, y) = (a.bytes().as_chunks::<4>().0, b.bytes().as_chunks::<4>().0);
+    let read = |b: [u8; 4]| f64::from(f32::from_le_bytes(b));
+    let bytes = Plan::new(out, [a.sizes(), b.sizes()]).run(out.iter().product(), |row, [i, j], [di, dj]| {
+        row.iter_mut().enumerate().for_each(|(k, o)| *o = (f(read(x[i + k * di]), read(y[j + k * dj])) as f32).to_le_bytes());
+    });
+    Tensor::new(DType::F32, out, bytes.into_flattened())
+}
+
+/// `f` of every element of an f32 tensor, from bytes to bytes.
+pub(crate) fn map_f32(t: &Tensor, f: &(dyn Fn(f64) -> f64 + Sync)) -> Result<Tensor> {
+    let x = t.bytes().as_chunks::<4>().0;
+    let bytes = Plan::new(&[x.len()], [&[x.len()]]).run(x.len(), |row, [i], _| {
+        row.iter_mut().zip(&x[i..]).for_each(|(o, v)| *o = (f(f64::from(f32::from_le_bytes(*v))) as f32).to_le_bytes());
+    });
+    Tensor::new(DType::F32, t.sizes(), bytes.into_flattened())
 }
 
 /// The operand's index for every element of the result: for operands that are not plain numbers, and for per-axis parameters.

@@ -8,7 +8,7 @@ pub(crate) mod math;
 
 use crate::numbers::{bools, floats, map, store, store_wide, wide};
 use crate::{Datum, EvalCtx, InferCtx};
-use broadcast::{broadcast_sizes, zip2};
+use broadcast::{broadcast_sizes, map_f32, zip2, zip2_f32};
 use lapidary_ir::{DType, Dim, Node, Result, Shape, Tensor};
 
 type Unary<'f, A, B> = &'f (dyn Fn(A) -> B + Sync);
@@ -108,6 +108,9 @@ pub(crate) fn float(c: &EvalCtx<'_>, f: Unary<'_, f64, f64>) -> Result<Vec<Datum
     if !t.dtype().is_float() {
         return Err(not_for(c, t.dtype()));
     }
+    if t.dtype() == DType::F32 {
+        return one(map_f32(t, f)?);
+    }
     one(store(t.dtype(), t.sizes(), &map(&floats(c, t)?, f))?)
 }
 
@@ -150,6 +153,7 @@ pub(crate) fn arithmetic(c: &EvalCtx<'_>, f: Binary<'_, f64, f64>, g: Binary<'_,
     let (a, b, sizes) = operands(c)?;
     same_types(c, a, &b)?;
     match a.dtype() {
+        DType::F32 => one(zip2_f32(&sizes, a, &b, f)?),
         d if d.is_float() => one(store(d, &sizes, &zip2(&sizes, (&floats(c, a)?, a.sizes()), (&floats(c, &b)?, b.sizes()), f))?),
         d if d.is_int() => one(store_wide(d, &sizes, &zip2(&sizes, (&wide(c, a)?, a.sizes()), (&wide(c, &b)?, b.sizes()), g))?),
         d => Err(not_for(c, d)),

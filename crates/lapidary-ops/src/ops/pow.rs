@@ -7,7 +7,7 @@
 //!
 //! Versions: 1, 7, 12, 13, 15. Source: the ONNX operator "Pow".
 
-use crate::elementwise::broadcast::zip2;
+use crate::elementwise::broadcast::{zip2, zip2_f32};
 use crate::elementwise::kernels;
 use crate::elementwise::math::int_pow;
 use crate::numbers::{floats, store, store_wide, wide};
@@ -29,6 +29,9 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     if a.dtype().is_int() && b.dtype().is_int() {
         let out = zip2(&sizes, (&wide(c, a)?, a.sizes()), (&wide(c, &b)?, b.sizes()), &int_pow);
         return Ok(vec![store_wide(a.dtype(), &sizes, &out)?.into()]);
+    }
+    if a.dtype() == DType::F32 && b.dtype() == DType::F32 {
+        return Ok(vec![zip2_f32(&sizes, a, &b, &f64::powf)?.into()]);
     }
     let mut out = zip2(&sizes, (&floats(c, a)?, a.sizes()), (&floats(c, &b)?, b.sizes()), &f64::powf);
     if a.dtype().is_int() {
