@@ -171,13 +171,14 @@ pub(crate) fn quantizer(c: &mut LowerCtx<'_>, x: &Operand, scale: &Operand, zero
     let mut k = c.kernel();
     let at = kernels::points(&mut k, &x.dims);
     let own = scale_at(c, &k, &at, scale)?;
-    let (v, s) = (k.load(x.buffer, x.dtype, at.clone()), k.load(scale.buffer, scale.dtype, own.clone()));
+    let (v, s) = (k.load(x.buffer, x.dtype, at.clone()), k.load(scale.buffer, scale.dtype, own));
     let (v, s) = (k.cast(precision, v), k.cast(precision, s));
     let v = k.div(v, s);
     let v = k.unary(UnaryOp::Round, v);
     let v = k.cast(DType::F32, v);
     let v = match zero {
         Some(z) => {
+            let own = scale_at(c, &k, &at, z)?;
             let z = k.load(z.buffer, z.dtype, own);
             let z = k.cast(DType::F32, z);
             k.add(v, z)
@@ -206,7 +207,8 @@ pub(crate) fn lower_dequantize(c: &mut LowerCtx<'_>) -> Result<()> {
     let v = k.load(x.buffer, x.dtype, at.clone());
     let v = match &zero {
         Some(z) => {
-            let z = k.load(z.buffer, z.dtype, own.clone());
+            let own = scale_at(c, &k, &at, z)?;
+            let z = k.load(z.buffer, z.dtype, own);
             difference(&mut k, v, z)
         }
         None => v,
