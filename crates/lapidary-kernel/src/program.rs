@@ -1,5 +1,6 @@
 use crate::{AxisId, Expr, ExprId, ExprKind, Guard, Index, Schedule};
 use lapidary_ir::{DType, Dim, Dims, Name, Tensor};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Buffers, and the kernels that fill them, in order.
@@ -171,6 +172,35 @@ impl Kernel {
             }
         }
         out
+    }
+    /// Other buffers in the place of those read and written.
+    pub fn rename_buffers(&mut self, new: &impl Fn(BufferId) -> BufferId) {
+        for e in &mut self.exprs {
+            if let ExprKind::Load { buffer, .. } = &mut e.kind {
+                *buffer = new(*buffer);
+            }
+        }
+        for s in &mut self.body {
+            if let Stmt::Store { buffer, .. } = s {
+                *buffer = new(*buffer);
+            }
+        }
+    }
+    /// The symbols of every size within, sorted: what must be known to run the kernel besides its buffers.
+    pub fn symbols(&self) -> BTreeSet<Name> {
+        let mut dims: Vec<Dim> = self.axes.iter().map(|a| a.extent.clone()).collect();
+        self.indices().into_iter().for_each(|i| i.dims(&mut dims));
+        for e in &self.exprs {
+            if let ExprKind::Within(g) | ExprKind::Load { guard: g, .. } = &e.kind {
+                dims.extend(g.iter().map(|(_, d)| d.clone()));
+            }
+        }
+        for s in &self.body {
+            if let Stmt::Store { guard, .. } = s {
+                dims.extend(guard.iter().map(|(_, d)| d.clone()));
+            }
+        }
+        dims.iter().filter(|d| !d.is_const()).flat_map(|d| d.symbols()).collect()
     }
     /// Expressions that statements need, transitively; the others are left over from rewriting.
     pub fn live_exprs(&self) -> Vec<bool> {

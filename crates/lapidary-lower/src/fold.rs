@@ -2,6 +2,7 @@
 
 use lapidary_ir::{Diagnostics, Tensor};
 use lapidary_kernel::{BufferId, BufferKind, Program, interp};
+use rustc_hash::FxHashMap;
 
 /// Results larger than this many bytes stay code, unless they are no larger than what they are made of (packed weights).
 const GROWTH_LIMIT: i64 = 1 << 20;
@@ -28,7 +29,7 @@ fn foldable(p: &Program, i: usize) -> Option<Vec<BufferId>> {
     let writes = k.writes();
     let constant = |b: &BufferId| p.buffer(*b).constant().is_some();
     let own = |b: &BufferId| p.buffer(*b).kind == BufferKind::Temp && p.kernels.iter().enumerate().all(|(j, k)| j == i || !k.writes().contains(b));
-    if k.serial || !reads.iter().all(constant) || !writes.iter().all(own) || k.axes.iter().any(|a| !a.extent.is_const()) {
+    if k.serial || !reads.iter().all(constant) || !writes.iter().all(own) || !k.symbols().is_empty() {
         return None;
     }
     let mut bytes = 0i64;
@@ -46,21 +47,18 @@ fn run(p: &mut Program, i: usize, to: &[BufferId]) -> Result<(), Diagnostics> {
     // A program of this kernel alone, so that memory holds no more than what it touches.
     let k = p.kernels[i].clone();
     let mut small = Program { name: p.name.clone(), ..Program::default() };
-    let touched: Vec<BufferId> = k.reads().into_iter().chain(to.iter().copied()).collect();
-    for b in p.buffer_ids() {
-        let mut copy = p.buffer(b).clone();
-        if !touched.contains(&b) {
-            copy.kind = BufferKind::Temp;
-            copy.dims = [lapidary_ir::Dim::from(0)].into_iter().collect();
-        }
-        small.buffers.push(copy);
+    let mut number: FxHashMap<BufferId, BufferId> = FxHashMap::default();
+    for b in k.reads().into_iter().chain(to.iter().copied()) {
+        number.entry(b).or_insert_with(|| small.add_buffer(p.buffer(b).clone()));
     }
+    let mut k = k;
+    k.rename_buffers(&|b| number.get(&b).copied().unwrap_or(b));
     let mut memory = interp::Memory::new(&small, &|_| None)?;
     interp::run_kernel(&small, &k, &mut memory, &|_| None)?;
     for b in to {
         let buffer = p.buffer_mut(*b);
         let sizes: Vec<usize> = buffer.dims.iter().filter_map(|d| d.as_const()).map(|v| v.max(0) as usize).collect();
-        let bytes = std::mem::take(&mut memory.bytes[b.0 as usize]);
+        let bytes = std::mem::take(&mut memory.bytes[number[b].0 as usize]);
         buffer.kind = BufferKind::Const(Tensor::new(buffer.dtype, &sizes, bytes)?.into());
     }
     Ok(())

@@ -149,13 +149,11 @@ fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kernel) -> Optio
         solved.into_iter().for_each(|(a, i)| at[a.0 as usize] = i);
         let LoadSite { guard, otherwise, dtype, .. } = site;
         let mut copier = Copier::new(producer, at, 0);
-        let mut pure = false;
-        let view = matches!(producer.expr(value).kind, ExprKind::Load { .. });
+        // A view of 0 outside, read as 0 outside, is one load with both guards.
+        let pure =
+            zero(k.kernel(), otherwise) && matches!(&producer.expr(value).kind, ExprKind::Load { otherwise, .. } if zero(producer, *otherwise));
         let new = copier.expr(k, value, &mut |k, mut inner: LoadSite| {
             // Where the reader's guard fails, the producer's loads must not be reached either.
-            if view && zero(k, otherwise) && zero(k, inner.otherwise) {
-                pure = true;
-            }
             inner.guard.extend(guard.iter().cloned());
             inner.keep(k)
         });
@@ -170,8 +168,8 @@ fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kernel) -> Optio
 }
 
 /// Whether a load's alternative is 0.
-fn zero(k: &KernelBuilder, otherwise: Option<ExprId>) -> bool {
-    otherwise.is_none_or(|o| matches!(k.kernel().expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0 && s.as_f64().is_sign_positive()))
+fn zero(k: &Kernel, otherwise: Option<ExprId>) -> bool {
+    otherwise.is_none_or(|o| matches!(k.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0 && s.as_f64().is_sign_positive()))
 }
 
 /// Whether the kernel walks every local or reduced axis by plain strides: what the row and contract templates need.
@@ -345,12 +343,14 @@ fn local_axes(k: &Kernel, e: ExprId) -> Vec<AxisId> {
 }
 
 fn depends_on_locals(k: &Kernel, e: ExprId) -> bool {
-    let mut work = vec![e];
+    let (mut seen, mut work) = (vec![false; k.exprs.len()], vec![e]);
     while let Some(e) = work.pop() {
         if matches!(k.expr(e).kind, ExprKind::Local(_)) {
             return true;
         }
-        work.extend(k.expr(e).kind.operands());
+        if !std::mem::replace(&mut seen[e.0 as usize], true) {
+            work.extend(k.expr(e).kind.operands());
+        }
     }
     false
 }
@@ -419,6 +419,11 @@ fn merge_origin(k: &mut Kernel, origin: &[lapidary_ir::Name]) {
 fn merged_place(p: &Program, u: &Uses, w: usize, c: usize) -> Option<usize> {
     let between = w + 1..c;
     let written = p.kernels[w].writes();
+    // Pieces of one buffer may be written in any order, but what runs point by point in order writes over what was there before.
+    let overwritten = |b: &BufferId| u.writers.get(b).is_some_and(|ws| ws.iter().any(|x| p.kernels[*x].serial));
+    if written.iter().chain(&p.kernels[c].writes()).any(overwritten) {
+        return None;
+    }
     if between.clone().all(|i| written.iter().all(|b| !reads(&p.kernels[i], *b))) {
         return Some(c);
     }
@@ -462,7 +467,8 @@ fn with_epilogue(p: &Program, producer: &Kernel, reader: &Kernel) -> Option<Kern
     for (e, live) in reader.exprs.iter().zip(&live) {
         let (true, ExprKind::Load { buffer, index, guard, .. }) = (live, &e.kind) else { continue };
         let Some((_, target, _)) = stored.iter().find(|(b, ..)| b == buffer) else { continue };
-        if !guard.is_empty() {
+        // Of several stores each reaches a part only.
+        if !guard.is_empty() || stored.iter().filter(|(b, ..)| b == buffer).count() > 1 {
             return None;
         }
         if at.is_none() {

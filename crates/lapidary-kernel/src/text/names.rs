@@ -1,7 +1,7 @@
 //! Words for buffers, axes and locals, such that none stands for two things.
 
 use super::{CALLS, REDUCE, RESERVED, UNARY};
-use crate::{ExprKind, Kernel, Program, Stmt};
+use crate::{Kernel, Program};
 use lapidary_ir::text::is_word;
 use lapidary_ir::{DType, Dim};
 use std::collections::BTreeSet;
@@ -25,20 +25,7 @@ impl Names {
         p.buffers.iter().flat_map(|b| &b.dims).for_each(&mut add);
         p.checks.iter().for_each(|c| [&c.left, &c.right].into_iter().for_each(&mut add));
         for k in &p.kernels {
-            k.axes.iter().for_each(|a| add(&a.extent));
-            let mut dims = vec![];
-            k.indices().into_iter().for_each(|i| i.dims(&mut dims));
-            dims.iter().for_each(&mut add);
-            for e in &k.exprs {
-                if let ExprKind::Within(g) | ExprKind::Load { guard: g, .. } = &e.kind {
-                    g.iter().for_each(|(_, d)| add(d));
-                }
-            }
-            for s in &k.body {
-                if let Stmt::Store { guard, .. } = s {
-                    guard.iter().for_each(|(_, d)| add(d));
-                }
-            }
+            symbols.extend(k.symbols().iter().map(|s| s.to_string()));
         }
         let mut taken = symbols;
         let buffers = p.buffers.iter().enumerate().map(|(i, b)| fresh(&b.name, i, &mut taken)).collect();
