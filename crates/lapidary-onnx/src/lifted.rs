@@ -4,7 +4,7 @@
 use crate::model::GraphExtras;
 use crate::opset;
 use crate::schemas::since_version;
-use lapidary_ir::{Attrs, Graph, Name, NodeId, OpName, Result, Tensor, ValueId};
+use lapidary_ir::{Attrs, Graph, Name, NodeId, OpName, Result, Tensor, Value, ValueId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub(crate) struct Lifted {
     before: Form,
     after: Form,
+    /// Results at the end that only the old form has.
+    lost: Vec<Value>,
 }
 
 /// What a node says, with operands by name.
@@ -22,6 +24,7 @@ struct Form {
     op: OpName,
     attrs: Attrs,
     inputs: Vec<Option<Name>>,
+    outputs: Vec<Name>,
     /// Contents of the operands that lifting made, lest a pass changed them.
     made: Vec<Arc<Tensor>>,
 }
@@ -35,6 +38,7 @@ impl Form {
             op: node.op.clone(),
             attrs: node.attrs.clone(),
             inputs: node.inputs().iter().map(|v| v.map(named)).collect(),
+            outputs: node.outputs().iter().map(|v| v.name.clone()).collect(),
             made: constants.filter_map(|v| graph.as_constant(*v).cloned()).collect(),
         }
     }
@@ -60,6 +64,7 @@ pub(crate) fn lift(graph: &mut Graph, extras: &mut GraphExtras) -> Result<()> {
             continue;
         }
         let before = Form::of(graph, id, &|_| false);
+        let results = graph.node(id).outputs().to_vec();
         // Nothing is removed while lifting, so new nodes have new indices.
         let bound = graph.node_ids().map(NodeId::index).max().unwrap_or(0);
         opset::lift_node(graph, id, def)?;
@@ -68,7 +73,8 @@ pub(crate) fn lift(graph: &mut Graph, extras: &mut GraphExtras) -> Result<()> {
         extras.made_by_lifting.extend(made);
         // Kept also where nothing but the version changed: there may be several ways back.
         if let Some(key) = key(graph, id) {
-            extras.lifted.insert(key, Lifted { before, after });
+            let lost = results.into_iter().skip(after.outputs.len()).collect();
+            extras.lifted.insert(key, Lifted { before, after, lost });
         }
     }
     Ok(())
@@ -89,7 +95,7 @@ pub(crate) fn restore(graph: &mut Graph, extras: &GraphExtras, targets: &BTreeMa
             }
         }
     }
-    for (key, Lifted { before, after }) in &extras.lifted {
+    for (key, Lifted { before, after, lost }) in &extras.lifted {
         let Some(id) = values.get(key).map(|v| v.node) else { continue };
         let wanted = targets.get(&before.op.domain).and_then(|t| since_version(&before.op.domain, &before.op.name, *t));
         if wanted != Some(Ok(before.op.version)) || Form::of(graph, id, &|name| extras.made_by_lifting.contains(name)) != *after {
@@ -98,11 +104,18 @@ pub(crate) fn restore(graph: &mut Graph, extras: &GraphExtras, targets: &BTreeMa
         let operands: Option<Vec<Option<ValueId>>> =
             before.inputs.iter().map(|name| name.as_ref().map_or(Some(None), |n| values.get(n).map(|v| Some(*v)))).collect();
         let Some(operands) = operands else { continue };
+        // A pass may have taken the name of a result that was gone.
+        if lost.iter().any(|v| values.contains_key(&v.name) && !v.name.is_empty()) {
+            continue;
+        }
         let old: Vec<NodeId> = graph.node(id).inputs().iter().flatten().map(|v| v.node).collect();
         graph.set_inputs(id, operands);
         let node = graph.node_mut(id);
         node.op = before.op.clone();
         node.attrs = before.attrs.clone();
+        for value in lost {
+            graph.add_node_output(id, value.clone());
+        }
         // What lifting put in between goes; the writer leaves it out once nothing uses it.
         let made = |n: &NodeId| key_is_made(graph, *n, extras);
         let dead: Vec<NodeId> = old.into_iter().filter(made).collect();

@@ -276,11 +276,15 @@ fn public_models_survive_and_open_at_once() {
         let lifted = read_model(&path, &ReadOptions::default()).and_then(|mut model| {
             lapidary_ops::infer_types(&mut model.graph)?;
             let before = canonical(decode::model(&mapping::open(&path, Access::Map)?)?, &path);
-            Ok(nodes(&before) == nodes(&canonical(model_to_proto(&model, &WriteOptions::default())?, &path)))
+            let after = canonical(model_to_proto(&model, &WriteOptions::default())?, &path);
+            let (before, after) = (nodes(&before), nodes(&after));
+            let show = |n: Option<&Vec<u8>>| n.map(|n| NodeProto::decode(n.as_slice()).unwrap());
+            let at = (0..before.len().max(after.len())).find(|i| before.get(*i) != after.get(*i));
+            Ok(at.map(|i| format!("{:?}\nbecame\n{:?}", show(before.get(i)), show(after.get(i)))))
         });
         match lifted {
-            Ok(true) => {}
-            Ok(false) => failed.push(format!("{}: lifted and lowered, it has other nodes", path.display())),
+            Ok(None) => {}
+            Ok(Some(other)) => failed.push(format!("{}: lifted and lowered, a node differs: {other}", path.display())),
             Err(e) => eprintln!("{}: {e}", path.display()),
         }
         // Generous: a mapped half gigabyte takes milliseconds.
