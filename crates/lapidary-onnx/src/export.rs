@@ -6,7 +6,7 @@ use crate::model::{GraphExtras, Model};
 use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
 use crate::write::{ValueInfo, WriteOptions};
 use crate::{attr, lifted, opset, tensor, types};
-use lapidary_ir::{Attr, Diagnostic, Graph, Name, Node, NodeId, Result, Type, ValueId};
+use lapidary_ir::{Attr, Diagnostic, Diagnostics, Graph, Name, Node, NodeId, Result, Type, ValueId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 
@@ -212,14 +212,15 @@ impl Exporter<'_> {
         let none = GraphExtras::default();
         let mut graphs = vec![];
         for region in &node.regions {
-            let outer = region.captures.iter().map(|slot| {
+            let mut outer: Vec<Name> = vec![];
+            for slot in &region.captures {
                 let value = node.input(*slot as usize).and_then(|v| names.get(&v));
-                value.cloned().ok_or_else(|| {
+                let missing = || {
                     let d = Diagnostic::error(codes::UNDEFINED_VALUE, format!("subgraph '{}' captures an operand that is not there", region.name));
-                    d.at(node)
-                })
-            });
-            let outer: Vec<Name> = outer.collect::<Result<_, Diagnostic>>()?;
+                    Diagnostics::from(d.at(node))
+                };
+                outer.push(value.cloned().ok_or_else(missing)?);
+            }
             let inner = extras.regions.get(&(key.clone(), region.name.clone())).unwrap_or(&none);
             graphs.push((region.name.clone(), self.graph(&region.graph, inner, &outer)?));
         }

@@ -44,10 +44,12 @@ impl Location {
                     .into());
             }
         }
-        let number = |key: &str| {
-            let parse =
-                |text: &&str| text.trim().parse::<u64>().map_err(|_| bad(format!("external data has {key} '{text}', which is no size in bytes")));
-            seen.get(key).map(parse).transpose()
+        let number = |key: &str| match seen.get(key) {
+            None => Ok(None),
+            Some(text) => match text.trim().parse::<u64>() {
+                Ok(v) => Ok(Some(v)),
+                Err(_) => Err(Diagnostics::from(bad(format!("external data has {key} '{text}', which is no size in bytes")))),
+            },
         };
         Ok(Location {
             path: seen.get("location").ok_or_else(|| bad("external data names no location".into()))?.to_string(),

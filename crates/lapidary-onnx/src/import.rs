@@ -360,7 +360,8 @@ impl Importer<'_> {
             if initialized.contains(&*name) {
                 // The operator that owns a body always feeds its inputs; before IR version 4 initializers had to be listed.
                 let formal = depth > 0 && self.ir >= 4;
-                if !formal && !(depth == 0 && self.keep_defaults) {
+                let kept = depth == 0 && self.keep_defaults;
+                if !formal && !kept {
                     made_constant.push(name);
                     continue;
                 }

@@ -338,7 +338,7 @@ pub fn kitchen_sink() -> ModelProto {
         domain: Some("org.example".into()),
         model_version: Some(7),
         doc_string: Some("one of everything".into()),
-        metadata_props: vec![props("z", "1"), props("a", "2")].concat(),
+        metadata_props: [props("z", "1"), props("a", "2")].concat(),
         functions: vec![function("float"), function("double")],
         training_info: vec![TrainingInfoProto { initialization_binding: props("w", "unused"), ..Default::default() }],
         configuration: vec![DeviceConfigurationProto { name: Some("dev".into()), num_devices: Some(1), device: vec![] }],
