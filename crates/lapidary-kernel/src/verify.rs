@@ -24,7 +24,9 @@ impl Program {
             }
         }
         for (b, written) in self.buffers.iter().zip(&written) {
-            if matches!(b.kind, BufferKind::Output(_)) && !written && !self.kernels.is_empty() {
+            // An output without elements needs no writer.
+            let empty = b.elements().as_const() == Some(0);
+            if matches!(b.kind, BufferKind::Output(_)) && !written && !empty && !self.kernels.is_empty() {
                 out.push(Diagnostic::error("kernel-program", format!("no kernel writes output '{}'", b.name)));
             }
         }

@@ -56,6 +56,8 @@ const CASES: &[&str] = &[
     "%x: f32[N, 4, 9, 8] => %y = AveragePool(%x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}",
     "%x: f32[N, 4, 9, 8] => %y = AveragePool(%x) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1, ceil_mode=1}",
     "%x: f32[N, 4, 9, 8] => %y = AveragePool(%x) {kernel_shape=[3, 2], dilations=[2, 1]}",
+    "%x: f32[N, 4, 9, 8] => %y = BatchNormalization(%x, %s, %b, %m, %v) where %s : f32[4] = [1.0, 2.0, 0.5, 1.5], %b : f32[4] = random(1), %m : f32[4] = random(2), %v : f32[4] = [1.0, 0.5, 2.0, 1.0]",
+    "%x: f32[N, 4, 9, 8] => %y = BatchNormalization.15(%x, %s, %b, %m, %v) {training_mode=1} where %s : f32[4] = [1.0, 2.0, 0.5, 1.5], %b : f32[4] = random(1), %m : f32[4] = random(2), %v : f32[4] = [1.0, 0.5, 2.0, 1.0]",
     "%x: f32[N, 4, 9, 8] => %y = GlobalAveragePool(%x)",
     "%x: f32[N, 4, 9, 8] => %y = GlobalMaxPool(%x)",
 ];

@@ -15,9 +15,9 @@ use crate::elementwise::broadcast::indices;
 use crate::elementwise::kernels;
 use crate::numbers::{floats, store};
 use crate::rows;
-use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, forms, reduce};
-use lapidary_ir::Result;
-use lapidary_kernel::UnaryOp;
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, Operand, forms, reduce};
+use lapidary_ir::{Attr, DType, Dim, Node, Result, Type, Value};
+use lapidary_kernel::{ExprId, Index, KernelBuilder, ReduceOp, UnaryOp};
 
 pub static DEF: OpDef = OpDef {
     lower: Some(lower),
@@ -26,24 +26,41 @@ pub static DEF: OpDef = OpDef {
     ..OpDef::base("BatchNormalization", include_str!("batch_normalization.rs"), infer)
 };
 
-/// Version 14 brought `training_mode` for what used to be asked for by using more results.
+/// Version 14 brought `training_mode` for what used to be asked for by listing more results than one, used or not.
 const MODE: Form = Form {
     since: 14,
     lift: |g, n| {
-        g.truncate_outputs(n, 1);
-        if g.node(n).outputs().len() > 1 {
+        let outputs = g.node(n).outputs().len();
+        // The saved statistics are gone in version 14.
+        if (3..outputs).any(|o| g.use_count(n.out(o)) > 0) {
             return Ok(false);
+        }
+        g.truncate_outputs(n, 3);
+        if outputs > 1 {
+            g.node_mut(n).attrs.set("training_mode", 1);
         }
         forms::lifted(g, n, 14)
     },
     lower: |g, n| {
-        if g.node(n).attrs.int("training_mode") == Some(1) {
-            return Err("before version 14, training is another form".into());
+        let training = g.node_mut(n).attrs.remove("training_mode") == Some(Attr::Int(1));
+        if !training {
+            g.truncate_outputs(n, 1);
+            return if g.node(n).outputs().len() == 1 { Ok(()) } else { Err("before version 14, more results than one mean training".into()) };
         }
-        g.node_mut(n).attrs.remove("training_mode");
+        for output in g.node(n).outputs().len()..5 {
+            let slot = if output % 2 == 1 { 3 } else { 4 };
+            let ty = g.node(n).input(slot).map_or(Type::Unknown, |v| g.ty(v).clone());
+            let name = g.fresh_name(&format!("{}_statistic_{output}", g.node(n).label()));
+            g.add_node_output(n, Value::new(name, ty));
+        }
         Ok(())
     },
 };
+
+/// Whether the statistics are those of the operand itself.
+pub fn is_training(node: &Node) -> bool {
+    node.attrs.int("training_mode") == Some(1) || (node.op.version < 14 && node.outputs().len() > 1)
+}
 
 /// Version 9 dropped `spatial`, version 7 `is_test`.
 const SPATIAL: Form = Form {
@@ -99,7 +116,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let values = floats(c, x)?;
     let (m, v) = (floats(c, mean)?, floats(c, var)?);
     let (s, b) = (floats(c, scale)?, floats(c, bias)?);
-    if c.node.attrs.int("training_mode") == Some(1) {
+    if is_training(c.node) {
         let reduced: Vec<bool> = (0..x.rank()).map(|a| a != 1).collect();
         let (batch_mean, batch_var) = reduce::moments(&values, &reduce::over(x.sizes(), &reduced));
         let y = normalized(&values, &at, [&s, &b, &batch_mean, &batch_var], epsilon);
@@ -108,6 +125,8 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
             store(x.dtype(), x.sizes(), &y)?.into(),
             store(mean.dtype(), mean.sizes(), &running(&m, &batch_mean))?.into(),
             store(var.dtype(), var.sizes(), &running(&v, &batch_var))?.into(),
+            store(mean.dtype(), mean.sizes(), &batch_mean)?.into(),
+            store(var.dtype(), var.sizes(), &batch_var)?.into(),
         ]);
     }
     let y = normalized(&values, &at, [&s, &b, &m, &v], epsilon);
@@ -123,11 +142,11 @@ fn normalized(values: &[f64], at: &[usize], [scale, bias, mean, var]: [&[f64]; 4
 }
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
-    if c.node().attrs.int("training_mode") == Some(1) || (1..c.node().outputs().len()).any(|o| c.wants(o)) {
-        return Err(c.unsupported("'BatchNormalization' is compiled for inference only").into());
+    if (1..c.node().outputs().len()).any(|o| c.wants(o)) {
+        return Err(c.unsupported("there is no native code for the running statistics of 'BatchNormalization'").into());
     }
     let (x, y) = rows::ends(c)?;
-    let [scale, bias, mean, var] = [c.input(1)?, c.input(2)?, c.input(3)?, c.input(4)?];
+    let [scale, bias] = [c.input(1)?, c.input(2)?];
     if scale.rank() != 1 || x.rank() < 2 {
         return Err(c.unsupported("'BatchNormalization' is compiled with one parameter per channel").into());
     }
@@ -136,24 +155,25 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     // x · factor + offset, both per channel; of constant parameters they fold at compile time.
     let dtype = kernels::wider(scale.dtype);
     let (factor, offset) = (c.temp("factor", dtype, &scale.dims), c.temp("offset", dtype, &scale.dims));
-    for (to, whole) in [(&factor, false), (&offset, true)] {
-        let mut k = c.kernel();
-        let at = kernels::points(&mut k, &scale.dims);
-        let v = kernels::load(&mut k, &var, at.clone());
-        let v = kernels::plus(&mut k, v, epsilon);
-        let deviation = k.unary(UnaryOp::Sqrt, v);
-        let s = kernels::load(&mut k, &scale, at.clone());
-        let deviation = k.cast(dtype, deviation);
-        let mut v = k.div(s, deviation);
-        if whole {
-            let (b, m) = (kernels::load(&mut k, &bias, at.clone()), kernels::load(&mut k, &mean, at.clone()));
-            let (b, m) = (k.cast(dtype, b), k.cast(dtype, m));
-            let shift = k.mul(m, v);
-            v = k.sub(b, shift);
-        }
-        k.store(to.buffer, at, v);
-        c.push(k);
-    }
+    let mut k = c.kernel();
+    let at = kernels::points(&mut k, &scale.dims);
+    let (mean, var) = if is_training(c.node()) {
+        batch_statistics(&mut k, &x, &at, dtype)
+    } else {
+        let [mean, var] = [c.input(3)?, c.input(4)?];
+        let (m, v) = (kernels::load(&mut k, &mean, at.clone()), kernels::load(&mut k, &var, at.clone()));
+        (k.cast(dtype, m), k.cast(dtype, v))
+    };
+    let v = kernels::plus(&mut k, var, epsilon);
+    let deviation = k.unary(UnaryOp::Sqrt, v);
+    let (s, b) = (kernels::load(&mut k, &scale, at.clone()), kernels::load(&mut k, &bias, at.clone()));
+    let (s, b) = (k.cast(dtype, s), k.cast(dtype, b));
+    let f = k.div(s, deviation);
+    let shift = k.mul(mean, f);
+    let o = k.sub(b, shift);
+    kernels::store(&mut k, &factor, at.clone(), f);
+    kernels::store(&mut k, &offset, at, o);
+    c.push(k);
     let mut k = c.kernel();
     let at = kernels::points(&mut k, &x.dims);
     let wide = kernels::wider(x.dtype);
@@ -167,4 +187,31 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     kernels::store(&mut k, &y, at, v);
     c.push(k);
     Ok(())
+}
+
+/// Mean and variance (population) of one channel over all other axes.
+fn batch_statistics(k: &mut KernelBuilder, x: &Operand, channel: &[Index], dtype: DType) -> (ExprId, ExprId) {
+    let mut at = vec![];
+    let mut over = vec![];
+    let mut count = Dim::from(1);
+    for (i, d) in x.dims.iter().enumerate() {
+        if i == 1 {
+            at.push(channel[0].clone());
+        } else {
+            let axis = k.axis(&format!("x{i}"), d.clone());
+            over.push(axis);
+            at.push(axis.into());
+            count = &count * d;
+        }
+    }
+    let n = k.index(Index::from(count));
+    let n = k.cast(dtype, n);
+    let v = kernels::load(k, x, at);
+    let v = k.cast(dtype, v);
+    let sum = k.reduce(ReduceOp::Sum, dtype, &over, v);
+    let mean = k.div(sum, n);
+    let d = k.sub(v, mean);
+    let d = k.mul(d, d);
+    let sum = k.reduce(ReduceOp::Sum, dtype, &over, d);
+    (mean, k.div(sum, n))
 }
