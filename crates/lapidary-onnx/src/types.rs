@@ -7,7 +7,7 @@ use crate::proto::{TensorShapeProto, TypeProto};
 use lapidary_ir::{DType, Diagnostic, Dim, Result, Shape, Symbols, TensorType, Type};
 use std::sync::Arc;
 
-/// Reads a type. Unknown sizes (absent, unnamed or negative) become fresh symbols of `symbols`, in which the names that the file itself
+/// Reads a type. Unknown sizes (absent, unnamed, named `?` or negative) become fresh symbols of `symbols`, in which the names that the file itself
 /// uses must already be reserved.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ fn tensor(code: i32, shape: Option<&TensorShapeProto>, symbols: &mut Symbols) ->
     let Some(shape) = shape else { return Ok(TensorType::new(dtype, Shape::Unranked)) };
     let dims = shape.dim.iter().map(|d| match &d.value {
         Some(dimension::Value::DimValue(v)) if *v >= 0 => Dim::from(*v),
-        Some(dimension::Value::DimParam(p)) if !p.is_empty() => Dim::symbol(p.as_str()),
+        Some(dimension::Value::DimParam(p)) if !p.is_empty() && p != "?" => Dim::symbol(p.as_str()),
         _ => symbols.fresh(),
     });
     Ok(TensorType::new(dtype, Shape::Ranked(dims.collect())))

@@ -72,7 +72,7 @@ fn ty(t: &mut TypeProto) {
         absent(&mut d.denotation);
         match &d.value {
             Some(dimension::Value::DimValue(v)) if *v < 0 => d.value = None,
-            Some(dimension::Value::DimParam(p)) if p.is_empty() => d.value = None,
+            Some(dimension::Value::DimParam(p)) if p.is_empty() || p == "?" => d.value = None,
             _ => {}
         }
     }
