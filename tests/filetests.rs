@@ -3,6 +3,7 @@
 //! ```text
 //! // passes: canonicalize
 //! // opset: 17                     (optional; default: the newest)
+//! // sqnr: 30                      (optional: the least signal-to-noise ratio in dB that lossy passes must keep)
 //! // inputs: random                (the default), or `none: REASON` where nothing can evaluate the graph
 //! graph @g(%x: f32[2]) { … }
 //! ----
@@ -16,12 +17,22 @@
 
 use lapidary_ir::text::{self, ParseOptions, PrintOptions};
 use lapidary_passes::PASSES;
-use lapidary_rewrite::{Check, Environment, Evaluator, NoData, RunOptions, pipeline, run};
+use lapidary_rewrite::{Check, DataSource, Environment, Evaluator, RunOptions, Samples, pipeline, random_inputs, run};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 fn newest(domain: &str, name: &str) -> u32 {
     lapidary_ops::schema::newest(domain, name).map_or(0, |s| s.since)
+}
+
+/// `data=random`: three random batches, one of them that on which results are compared.
+struct Random;
+
+impl DataSource for Random {
+    fn open(&self, _: &str, graph: &lapidary_ir::Graph, _: Option<usize>) -> lapidary_ir::Result<Box<dyn Samples + '_>> {
+        let batches: Vec<_> = [1, 2, 7].into_iter().map(|seed| random_inputs(graph, &Default::default(), seed)).collect::<Result<_, _>>()?;
+        Ok(Box::new(batches.into_iter()))
+    }
 }
 
 fn collect(dir: &Path, out: &mut Vec<PathBuf>) {
@@ -51,13 +62,19 @@ fn actual(source: &str) -> Result<String, String> {
     options.check = if header("inputs").is_some_and(|i| i.starts_with("none")) { Check::Off } else { Check::Verify };
     options.seed = 7;
     options.crash_dir = std::env::temp_dir();
-    let env = Environment { passes: PASSES, executor: &Evaluator::default(), data: &NoData };
+    let env = Environment { passes: PASSES, executor: &Evaluator::default(), data: &Random };
     let report = match run(&mut graph, &pipeline, &env, &options) {
         Ok(r) => r,
         Err(e) => return Ok(e.0.iter().map(|d| format!("// error {}: {}\n", d.code, d.message)).collect()),
     };
     if let Some(f) = report.failures.first() {
         return Err(format!("the meaning changed: after {} (effect {:?}) output '{}': {}", f.pass, f.effect, f.output, f.what));
+    }
+    if let Some(least) = header("sqnr").and_then(|v| v.parse::<f64>().ok()) {
+        let error = report.ledger.entries.last().and_then(|e| e.error.as_ref()).ok_or("nothing was measured")?;
+        if error.sqnr_db.is_some_and(|db| db < least) {
+            return Err(format!("the signal-to-noise ratio is {:?} dB, {least} were asked for", error.sqnr_db));
+        }
     }
     let mut out = graph.to_text(&PrintOptions { newest: &newest, ..PrintOptions::default() });
     let mut touched = std::collections::BTreeMap::new();

@@ -51,8 +51,7 @@ pub const RESHAPE_KNOWN: Rule = Rule::new(
     |m, p| {
         // What the operand says, not what the output was declared as.
         let contents = m.contents_of(m.value("shape")?).ok_or("its shape is not known")?;
-        let zero = contents.dims.iter().any(|d| d.as_const().is_some_and(|v| v <= 0));
-        ensure(!zero, "its shape holds 0 or -1")?;
+        ensure(!contents.dims.iter().any(|d| d.as_const() == Some(0)), "its shape holds a zero")?;
         let shape = request(m.dims("x")?, &contents.dims)?;
         let shape = p.ints(&format!("{}_shape", m.label()), &shape);
         let y = p.op("Reshape", [m.value("x")?.into(), shape], Attrs::new());
@@ -67,6 +66,7 @@ fn request(from: &[Dim], to: &[Dim]) -> Result<Vec<i64>, Reason> {
     for (axis, d) in to.iter().enumerate() {
         out.push(match d.as_const() {
             Some(0) => return Err("a dim is 0".into()),
+            // Positive, or the -1 that stands in the operand already.
             Some(v) => v,
             None if from.get(axis) == Some(d) => 0,
             None => -1,

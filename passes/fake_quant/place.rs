@@ -135,7 +135,7 @@ impl Placer<'_> {
     }
     /// The scale and zero point of a value: those of the value that it was moved from, else by its range.
     fn parameters(&self, v: ValueId) -> Result<Parameters, Reason> {
-        if let Some((p, _)) = self.done.get(&v) {
+        if let Some((p, _)) = self.done.get(&v).or_else(|| self.done.values().find(|(_, d)| *d == v)) {
             return Ok(*p);
         }
         if let Some(p) = self.inherited(v) {

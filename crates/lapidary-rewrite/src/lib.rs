@@ -9,6 +9,7 @@ mod driver;
 mod exec;
 mod inputs;
 mod ledger;
+mod lift;
 mod limits;
 mod manager;
 mod memory;

@@ -111,6 +111,10 @@ pub fn run(graph: &mut Graph, pipeline: &Pipeline, env: &Environment<'_>, option
         }
     }
     infer_types(graph)?;
+    if !pipeline.0.is_empty() {
+        crate::lift::lift(graph)?;
+        infer_types(graph)?;
+    }
     let mut manager = Manager { env, options, ctx, report: Report::default(), ran: 0, results: None };
     manager.report.ledger.pipeline = pipeline.to_string();
     if options.check != Check::Off {
