@@ -6,6 +6,7 @@
 
 mod attr;
 pub mod codes;
+pub mod data;
 pub mod decode;
 mod encode;
 mod expand;
