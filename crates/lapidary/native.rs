@@ -1,0 +1,314 @@
+//! Native code: compiling models, opening libraries, running graphs natively for passes that measure them.
+
+use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result, Tensor, ValueId};
+use lapidary_kernel::{Bounds, Cpu, Plan};
+pub use lapidary_llvm::loaded::{Context, Info, Library};
+pub use lapidary_llvm::{KernelReport, WeightsMode};
+use lapidary_ops::Datum;
+use lapidary_rewrite::{Evaluator, Executor};
+use serde::Serialize;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+/// Whether code generation is built in (feature `llvm19` or `llvm22`).
+pub const AVAILABLE: bool = cfg!(feature = "llvm");
+
+/// What `compile` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Emit {
+    /// `.so` or `.a`, by the output's name.
+    #[default]
+    Library,
+    /// The graph after the passes, as text.
+    Graph,
+    /// The scheduled kernels, as text.
+    Kernels,
+    /// LLVM IR after optimization.
+    Llvm,
+    Asm,
+    /// One relocatable object without runtime and weights.
+    Obj,
+}
+
+/// How to generate code.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    /// Code versions, best first: the library uses the first that the CPU at hand can run.
+    pub cpus: Vec<Cpu>,
+    pub weights: WeightsMode,
+    pub emit: Emit,
+    /// Threads that generate code; the result does not depend on it.
+    pub jobs: usize,
+    pub sanitize_thread: bool,
+}
+
+impl Default for CompileOptions {
+    fn default() -> CompileOptions {
+        let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let cpus = vec![Cpu::X86V4, Cpu::X86V3];
+        CompileOptions { cpus, weights: WeightsMode::Auto, emit: Emit::Library, jobs, sanitize_thread: false }
+    }
+}
+
+impl CompileOptions {
+    /// Reads `--cpu`: `auto`, `native`, or the name of a code version.
+    pub fn cpus_of(name: &str) -> Result<Vec<Cpu>> {
+        match name {
+            "auto" => Ok(vec![Cpu::X86V4, Cpu::X86V3]),
+            "native" => this_machine(),
+            "x86-64-v3" | "v3" => Ok(vec![Cpu::X86V3]),
+            "x86-64-v4" | "v4" => Ok(vec![Cpu::X86V4]),
+            _ => {
+                let d = Diagnostic::error("cpu", format!("there is no code version for CPU '{name}'"));
+                let near = lapidary_ir::nearest(name, ["auto", "native", "x86-64-v3", "x86-64-v4"]).map(|n| format!("did you mean '{n}'? "));
+                Err(d.help(format!("{}there are: auto, native, x86-64-v3, x86-64-v4", near.unwrap_or_default())).into())
+            }
+        }
+    }
+}
+
+/// The best code version that this machine runs.
+#[cfg(target_arch = "x86_64")]
+fn this_machine() -> Result<Vec<Cpu>> {
+    macro_rules! has {
+        ($($feature:tt),+) => { $(std::arch::is_x86_feature_detected!($feature))&&+ };
+    }
+    if has!("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16") {
+        Ok(vec![Cpu::X86V4])
+    } else if has!("avx2", "fma", "bmi2", "f16c") {
+        Ok(vec![Cpu::X86V3])
+    } else {
+        Err(Diagnostic::unsupported("cpu", "this CPU has neither AVX2 with FMA nor AVX-512")
+            .help("compile with --cpu auto for other machines")
+            .into())
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn this_machine() -> Result<Vec<Cpu>> {
+    Err(Diagnostic::unsupported("cpu", "code is generated for x86-64 alone, and this machine is another").into())
+}
+
+/// What `compile` made.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Compiled {
+    pub files: Vec<PathBuf>,
+    pub weights_bytes: u64,
+    /// Each operator of the graph and the template that computes it.
+    pub nodes: Vec<NodeReport>,
+    pub kernels: Vec<KernelReport>,
+    pub arena: Arena,
+    /// Nodes computed by calls into the runtime or a library.
+    pub host_calls: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeReport {
+    pub name: String,
+    pub op: String,
+    /// `folded` for what needs no code at run time: computed at compile time, or part of index arithmetic.
+    pub template: String,
+}
+
+/// The memory of intermediate values; sizes are expressions over the symbolic dims.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Arena {
+    pub bytes: String,
+    pub buffers: Vec<ArenaBuffer>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ArenaBuffer {
+    pub name: String,
+    pub offset: String,
+    pub bytes: String,
+}
+
+/// Lowers a graph to scheduled kernels.
+pub(crate) fn lower(graph: &Graph) -> Result<Plan> {
+    let mut graph = graph.clone();
+    let facts = crate::model::facts(&mut graph)?;
+    let mut plan = lapidary_lower::lower(&graph, &facts)?;
+    let symbols = plan.symbols();
+    for (symbol, (low, high)) in &graph.symbols.bounds {
+        if symbols.contains(symbol) && !plan.bounds.iter().any(|b| b.symbol == *symbol) {
+            plan.bounds.push(Bounds { symbol: symbol.clone(), low: *low, high: high.unwrap_or(i64::MAX) });
+        }
+    }
+    Ok(plan)
+}
+
+/// Generates code for a graph and writes it.
+pub(crate) fn compile(graph: &Graph, path: &Path, options: &CompileOptions) -> Result<Compiled> {
+    if options.emit == Emit::Graph {
+        crate::text::write(graph, path)?;
+        return Ok(Compiled { files: vec![path.into()], ..Compiled::default() });
+    }
+    let plan = lower(graph)?;
+    let mut out = report(graph, &plan);
+    if options.emit == Emit::Kernels {
+        let text = kernels_text(&plan);
+        crate::files::replace(path, &|f| std::io::Write::write_all(f, text.as_bytes()))?;
+        out.files.push(path.into());
+        return Ok(out);
+    }
+    generate(&plan, path, options, &mut out)?;
+    Ok(out)
+}
+
+/// The scheduled kernels as text.
+pub fn kernels_text(plan: &Plan) -> String {
+    plan.program.to_text()
+}
+
+#[cfg(feature = "llvm")]
+fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compiled) -> Result<()> {
+    let emit = match options.emit {
+        Emit::Llvm => lapidary_llvm::Emit::Llvm,
+        Emit::Asm => lapidary_llvm::Emit::Asm,
+        Emit::Obj => lapidary_llvm::Emit::Object,
+        Emit::Library | Emit::Graph | Emit::Kernels => lapidary_llvm::Emit::Library,
+    };
+    let options = lapidary_llvm::CompileOptions {
+        cpus: options.cpus.clone(),
+        weights: options.weights,
+        jobs: options.jobs,
+        emit,
+        sanitize_thread: options.sanitize_thread,
+    };
+    let made = lapidary_llvm::compile(plan, &options, path)?;
+    let template = |label: &str| made.kernels.iter().rev().find(|k| k.nodes.iter().any(|n| n == label)).map(|k| k.template.clone());
+    for node in &mut out.nodes {
+        node.template = template(&node.name).unwrap_or_else(|| "folded".into());
+    }
+    (out.files, out.weights_bytes, out.kernels) = (made.files, made.weights_bytes, made.kernels);
+    Ok(())
+}
+
+#[cfg(not(feature = "llvm"))]
+fn generate(_: &Plan, _: &Path, _: &CompileOptions, _: &mut Compiled) -> Result<()> {
+    Err(no_code_generation())
+}
+
+/// What to say where code generation is not built in.
+pub(crate) fn no_code_generation() -> Diagnostics {
+    let d = Diagnostic::unsupported("no-llvm", "this build has no code generation");
+    d.help("build with `--features llvm19` and LLVM 19 installed, or use `--backend eval`").into()
+}
+
+/// What lowering tells of each node and buffer.
+fn report(graph: &Graph, plan: &Plan) -> Compiled {
+    let p = &plan.program;
+    let mut out = Compiled::default();
+    for id in graph.operators() {
+        let node = graph.node(id);
+        if graph.as_constant(id.out(0)).is_some() {
+            continue;
+        }
+        let kernel = p.kernels.iter().rev().find(|k| k.origin.iter().any(|n| &**n == node.label()));
+        let template = kernel.map_or("folded", |k| k.schedule.as_ref().map_or("serial", |s| s.template()));
+        if template == "host" {
+            out.host_calls.push(node.label().to_string());
+        }
+        out.nodes.push(NodeReport { name: node.label().to_string(), op: node.op.to_string(), template: template.into() });
+    }
+    out.arena.bytes = plan.arena_bytes.to_string();
+    for (id, offset) in p.buffer_ids().zip(&plan.offsets) {
+        if let Some(offset) = offset {
+            let b = p.buffer(id);
+            let bytes = Plan::bytes_of(b.dtype, &b.elements());
+            out.arena.buffers.push(ArenaBuffer { name: b.name.to_string(), offset: offset.to_string(), bytes: bytes.to_string() });
+        }
+    }
+    out
+}
+
+/// A graph compiled into a temporary folder and loaded.
+pub struct Loaded {
+    pub library: Library,
+    /// Holds the files as long as the library may read its weights.
+    _folder: tempfile::TempDir,
+}
+
+/// Compiles a graph for this machine and loads it.
+pub fn load(graph: &Graph, jobs: usize) -> Result<Loaded> {
+    if !AVAILABLE {
+        return Err(no_code_generation());
+    }
+    let fail = |e: std::io::Error| Diagnostic::error("temporary", format!("no temporary folder can be made: {e}"));
+    let folder = tempfile::Builder::new().prefix("lapidary-").tempdir().map_err(fail)?;
+    let path = folder.path().join("libmodel.so");
+    let options = CompileOptions { cpus: this_machine()?, jobs, ..CompileOptions::default() };
+    compile(graph, &path, &options)?;
+    Ok(Loaded { library: Library::open(&path)?, _folder: folder })
+}
+
+/// The inputs or outputs of a library, as arrays must fit them.
+pub fn ports(infos: &[Info]) -> Vec<crate::arrays::Port> {
+    use lapidary_ir::{Dim, Type};
+    let port = |i: &Info| {
+        let dims = i.dims.iter().enumerate().map(|(axis, d)| match d {
+            Some(d) => Dim::from(*d),
+            // A dim that has no name of its own is like no other.
+            None => Dim::symbol(i.symbols.get(axis).cloned().flatten().unwrap_or_else(|| format!("{}.{axis}", i.name))),
+        });
+        crate::arrays::Port { name: i.name.clone(), ty: Type::tensor(i.dtype, dims) }
+    };
+    infos.iter().map(port).collect()
+}
+
+/// Tensors alone; native code takes nothing else.
+pub fn tensors(values: &[Datum]) -> Result<Vec<&Tensor>> {
+    let refuse = || Diagnostics::from(Diagnostic::unsupported("native-type", "native code takes and gives tensors alone"));
+    values.iter().map(|d| d.as_tensor().ok_or_else(refuse)).collect()
+}
+
+/// Runs graphs natively for passes that measure them, and on the evaluator what has no native code. Values that a pass wants to see become
+/// outputs of the compiled graph. The last compiled graph is kept: statistics run one graph on many batches.
+#[derive(Default)]
+pub struct NativeExecutor {
+    last: RefCell<Option<(u64, Option<Loaded>)>>,
+    evaluator: Evaluator,
+}
+
+impl Executor for NativeExecutor {
+    fn name(&self) -> &str {
+        "native"
+    }
+    fn run(&self, graph: &Graph, inputs: Vec<Datum>, wanted: &dyn Fn(ValueId) -> bool, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>> {
+        let all = graph.operators().into_iter().flat_map(|n| (0..graph.node(n).outputs().len()).map(move |o| n.out(o)));
+        let taps: Vec<ValueId> = all.filter(|v| wanted(*v) && graph.ty(*v).as_tensor().is_some() && graph.as_constant(*v).is_none()).collect();
+        let mut key = xxhash_rust::xxh3::Xxh3::new();
+        key.update(crate::text::print(graph).as_bytes());
+        taps.iter().for_each(|v| key.update(graph.value(*v).name.as_bytes()));
+        let key = key.digest();
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(k, _)| *k != key) {
+            let mut tapped = graph.clone();
+            taps.iter().filter(|v| !graph.is_output(**v)).for_each(|v| tapped.add_output(*v));
+            let loaded = load(&tapped, std::thread::available_parallelism().map_or(1, |n| n.get()));
+            if let Err(e) = &loaded {
+                tracing::info!("measured on the evaluator: {e}");
+            }
+            *last = Some((key, loaded.ok()));
+        }
+        let Some((_, Some(loaded))) = &*last else { return self.evaluator.run(graph, inputs, wanted, tap) };
+        let mut results = loaded.library.context(0, None)?.run(&tensors(&inputs)?)?;
+        let extra = results.split_off(graph.outputs().len());
+        for (v, d) in graph.inputs().iter().zip(&inputs).filter(|(v, _)| wanted(**v)) {
+            tap(*v, d);
+        }
+        let mut extra = extra.into_iter();
+        for v in taps {
+            let at = graph.outputs().iter().position(|o| *o == v);
+            let value = match at {
+                Some(i) => results.get(i).cloned(),
+                None => extra.next(),
+            };
+            if let Some(t) = value {
+                tap(v, &t.into());
+            }
+        }
+        Ok(results.into_iter().map(Datum::from).collect())
+    }
+}
