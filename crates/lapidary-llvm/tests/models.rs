@@ -1,0 +1,72 @@
+//! Whole models, native against the evaluator. Those of the repository always; the larger set where `LAPIDARY_MODELS` names its folder
+//! (`cargo xtask models` makes it), else skipped.
+#![cfg(any(feature = "llvm19", feature = "llvm22"))]
+
+mod common;
+
+use common::*;
+use lapidary_ir::{DType, Tensor};
+use lapidary_llvm::loaded::Library;
+use lapidary_llvm::{CompileOptions, compile};
+use lapidary_ops::{Datum, evaluate, infer_types};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Compiles a model, runs both on made-up inputs (a symbolic size is what `size` says), and compares.
+fn model(path: &Path, size: usize) {
+    let mut graph = lapidary_onnx::read_model(path, &Default::default()).unwrap_or_else(|e| panic!("{}: {e}", path.display())).graph;
+    let start = Instant::now();
+    let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let plan = lapidary_lower::lower(&graph, &facts).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let lowered = start.elapsed();
+    let stem = path.file_stem().unwrap().to_str().unwrap();
+    let name = if stem == "model" { path.parent().unwrap().file_name().unwrap().to_str().unwrap() } else { stem };
+    let out = folder().join(format!("lib{name}.so"));
+    let start = Instant::now();
+    let report = compile(&plan, &CompileOptions::default(), &out).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let compiled = start.elapsed();
+    let lib = Library::open(&out).unwrap();
+    let mut inputs = vec![];
+    for (i, info) in lib.inputs.iter().enumerate() {
+        let sizes: Vec<usize> = info.dims.iter().map(|d| d.map_or(size, |d| d as usize)).collect();
+        let t = random(info.dtype, &sizes, 40 + i as u64);
+        // Integers are mostly ids of something: keep them small.
+        let small = |t: &Tensor| t.to_i64().unwrap().iter().map(|v| v.rem_euclid(2)).collect::<Vec<_>>();
+        inputs.push(if info.dtype.is_int() { Tensor::from_i64(info.dtype, &sizes, &small(&t)).unwrap() } else { t });
+    }
+    let want = evaluate(&graph, inputs.iter().cloned().map(Datum::from).collect()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut context = lib.context(2, None).unwrap_or_else(|e| panic!("{e}"));
+    let got = context.run(&inputs.iter().collect::<Vec<_>>()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut best = f64::MAX;
+    for _ in 0..10 {
+        let start = Instant::now();
+        context.run_in_place(&inputs.iter().collect::<Vec<_>>()).unwrap();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    println!("{name}: {} kernels, lowered in {lowered:.1?}, compiled in {compiled:.1?}, runs in {:.3} ms", report.kernels.len(), best * 1e3);
+    if std::env::var_os("LAPIDARY_SHOW_KERNELS").is_some() {
+        report.kernels.iter().for_each(|k| println!("  {:9} {:40} {:30} {}", k.template, k.name, k.chunks, k.nodes.join(" ")));
+    }
+    for (i, (g, w)) in got.iter().zip(&want).enumerate() {
+        let Some(w) = w.as_tensor() else { continue };
+        let rtol = if w.dtype() == DType::F32 { 1e-4 } else { 1e-2 };
+        close(&format!("{name}, output {i}"), g, w, rtol);
+    }
+}
+
+#[test]
+fn examples() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/models");
+    model(&root.join("digits_cnn/model.onnx"), 2);
+    model(&root.join("char_gpt/model.onnx"), 8);
+}
+
+/// One model: `LAPIDARY_MODEL=F.onnx cargo test … --test models one -- --ignored --nocapture`.
+#[test]
+#[ignore = "needs LAPIDARY_MODEL"]
+fn one() {
+    if let Some(path) = std::env::var_os("LAPIDARY_MODEL") {
+        let size = std::env::var("LAPIDARY_SIZE").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+        model(Path::new(&path), size);
+    }
+}
