@@ -6,9 +6,9 @@
 
 use crate::contract;
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt, normalize, rebuild, shell, solve};
+use crate::uses::{Uses, live_reads, sweep};
 use lapidary_ir::Dim;
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, Program, Stmt, UnaryOp};
-use rustc_hash::FxHashMap;
 
 /// Runs the rules until none applies.
 pub fn fuse(p: &mut Program) {
@@ -17,10 +17,11 @@ pub fn fuse(p: &mut Program) {
     }
     // Each application removes a kernel or a read, so the limit is far beyond what can happen; it guards against a rule gone wrong.
     let limit = 16 * p.kernels.len() + 64;
-    for rule in [inline_views as fn(&mut Program) -> bool, fuse_epilogues, inline_views, inline_producers, fuse_epilogues, inline_views] {
+    for rule in [inline_views as Rule, fuse_epilogues, inline_views, inline_producers, fuse_epilogues, inline_views] {
         for _ in 0..limit {
-            let changed = rule(p);
-            remove_dead(p);
+            let mut uses = Uses::of(p);
+            let changed = rule(p, &mut uses);
+            sweep(p);
             if !changed {
                 break;
             }
@@ -28,55 +29,8 @@ pub fn fuse(p: &mut Program) {
     }
 }
 
-/// Drops kernels none of whose results is read.
-pub fn remove_dead(p: &mut Program) {
-    loop {
-        let mut read = vec![false; p.buffers.len()];
-        for k in &p.kernels {
-            k.reads().into_iter().for_each(|b| read[b.0 as usize] = true);
-        }
-        let wanted = |b: &BufferId| read[b.0 as usize] || matches!(p.buffer(*b).kind, BufferKind::Output(_));
-        let keep: Vec<bool> = p.kernels.iter().map(|k| k.writes().iter().any(wanted)).collect();
-        let mut changed = keep.contains(&false);
-        let mut keep = keep.into_iter();
-        p.kernels.retain(|_| keep.next().unwrap_or(true));
-        // Single stores that nobody reads, in kernels that live for another store.
-        for i in 0..p.kernels.len() {
-            let dead = |s: &Stmt| matches!(s, Stmt::Store { buffer, .. } if !read[buffer.0 as usize] && !matches!(p.buffer(*buffer).kind, BufferKind::Output(_)));
-            if p.kernels[i].body.iter().any(dead) {
-                let body = p.kernels[i].body.iter().filter(|s| !dead(s)).cloned().collect();
-                p.kernels[i].body = body;
-                changed = true;
-            }
-        }
-        if !changed {
-            return;
-        }
-    }
-}
-
-struct Uses {
-    writers: FxHashMap<BufferId, Vec<usize>>,
-    readers: FxHashMap<BufferId, Vec<usize>>,
-}
-
-fn uses(p: &Program) -> Uses {
-    let mut u = Uses { writers: FxHashMap::default(), readers: FxHashMap::default() };
-    for (i, k) in p.kernels.iter().enumerate() {
-        k.writes().into_iter().for_each(|b| u.writers.entry(b).or_default().push(i));
-        let live = k.live_exprs();
-        let mut seen = vec![];
-        for (e, live) in k.exprs.iter().zip(live) {
-            if let (true, ExprKind::Load { buffer, .. }) = (live, &e.kind)
-                && !seen.contains(buffer)
-            {
-                seen.push(*buffer);
-                u.readers.entry(*buffer).or_default().push(i);
-            }
-        }
-    }
-    u
-}
+/// Applies wherever it can on one walk through the kernels; gives whether it did anywhere.
+type Rule = fn(&mut Program, &mut Uses) -> bool;
 
 /// A kernel of one store, nothing local: `b[…] = value`.
 fn single_store(k: &Kernel) -> Option<(BufferId, &[Index], ExprId)> {
@@ -183,44 +137,36 @@ fn local_strides(k: &Kernel) -> bool {
     })
 }
 
-fn inline_views(p: &mut Program) -> bool {
-    let u = uses(p);
+fn inline_views(p: &mut Program, u: &mut Uses) -> bool {
     let mut changed = false;
     for i in 0..p.kernels.len() {
         let producer = &p.kernels[i];
         let Some((b, ..)) = single_store(producer) else { continue };
-        if !is_view(producer) || p.buffer(b).kind != BufferKind::Temp || u.writers[&b].len() != 1 {
+        if !is_view(producer) || p.buffer(b).kind != BufferKind::Temp || u.writers(b).len() != 1 {
             continue;
         }
-        for r in u.readers.get(&b).cloned().unwrap_or_default() {
+        for r in u.readers(b).to_vec() {
             let reader = &p.kernels[r];
-            if !reads(reader, b) {
-                continue;
-            }
             let Some(new) = inline(p, &p.kernels[i], b, reader) else { continue };
             let lost = (contract::recognize(p, reader).is_some() && contract::recognize(p, &new).is_none())
                 || (local_strides(reader) && !local_strides(&new));
             if !lost {
-                p.kernels[r] = new;
+                u.replace(p, r, new);
                 changed = true;
             }
         }
+        u.tidy(p, i);
     }
     changed
 }
 
-fn reads(k: &Kernel, b: BufferId) -> bool {
-    let live = k.live_exprs();
-    k.exprs.iter().zip(live).any(|(e, l)| l && matches!(e.kind, ExprKind::Load { buffer, .. } if buffer == b))
-}
-
-fn inline_producers(p: &mut Program) -> bool {
-    let u = uses(p);
+fn inline_producers(p: &mut Program, u: &mut Uses) -> bool {
+    let mut changed = false;
     for i in 0..p.kernels.len() {
         let producer = &p.kernels[i];
         let Some((b, _, value)) = single_store(producer) else { continue };
-        let readers = u.readers.get(&b).cloned().unwrap_or_default();
-        if p.buffer(b).kind != BufferKind::Temp || u.writers[&b].len() != 1 || readers.is_empty() {
+        let readers = u.readers(b).to_vec();
+        if p.buffer(b).kind != BufferKind::Temp || u.writers(b).len() != 1 || readers.is_empty() {
             continue;
         }
         let (ops, loads) = cost(producer, value);
@@ -231,7 +177,7 @@ fn inline_producers(p: &mut Program) -> bool {
         // What the producer reads must not be overwritten by then; buffers are written once, so order is all that matters.
         let fits = |r: &usize| {
             let reader = &p.kernels[*r];
-            contract::recognize(p, reader).is_none() && !reader.serial && (cheap || reads_once(p, reader, b))
+            !reader.serial && (cheap || reads_once(p, reader, b)) && contract::recognize(p, reader).is_none()
         };
         if !readers.iter().all(fits) {
             continue;
@@ -244,11 +190,12 @@ fn inline_producers(p: &mut Program) -> bool {
         let origin = producer.origin.clone();
         for (r, mut k) in new {
             merge_origin(&mut k, &origin);
-            p.kernels[r] = keep_row(k, &p.kernels[r]);
+            u.replace(p, r, keep_row(k));
         }
-        return true;
+        u.remove(p, i);
+        changed = true;
     }
-    false
+    changed
 }
 
 /// Whether the kernel reads each element of `b` at one point only: every axis strides through `b`, no two share a dim as a window does.
@@ -274,7 +221,7 @@ fn reads_once(p: &Program, k: &Kernel, b: BufferId) -> bool {
 }
 
 /// A value along local axes that several statements compute from loads is computed once and kept in a local array.
-fn keep_row(k: Kernel, _before: &Kernel) -> Kernel {
+fn keep_row(k: Kernel) -> Kernel {
     let users: Vec<usize> = (0..k.body.len()).filter(|s| !matches!(&k.body[*s], Stmt::Let { .. })).collect();
     if users.len() < 2 || is_map(&k) {
         return k;
@@ -380,30 +327,38 @@ fn hoist(k: Kernel, e: ExprId, axis: AxisId) -> Kernel {
     out.finish()
 }
 
-fn fuse_epilogues(p: &mut Program) -> bool {
-    let u = uses(p);
+fn fuse_epilogues(p: &mut Program, u: &mut Uses) -> bool {
+    let mut changed = false;
     for c in 0..p.kernels.len() {
-        if !is_map(&p.kernels[c]) {
-            continue;
-        }
-        for b in p.kernels[c].reads() {
-            let Some(&[w]) = u.writers.get(&b).map(Vec::as_slice) else { continue };
-            if w >= c || p.kernels[w].serial {
-                continue;
-            }
-            let Some(place) = merged_place(p, &u, w, c) else { continue };
-            let Some(mut new) = with_epilogue(p, &p.kernels[w], &p.kernels[c]) else { continue };
-            if contract::recognize(p, &p.kernels[w]).is_some() && contract::recognize(p, &new).is_none() {
-                continue;
-            }
-            let origin = p.kernels[c].origin.clone();
-            merge_origin(&mut new, &origin);
-            p.kernels[place] = new;
-            p.kernels.remove(if place == w { c } else { w });
-            return true;
+        // Once more where a kernel has taken another in: it may take its next producer in, too.
+        while let Some((w, place, mut new)) = epilogue(p, u, c) {
+            merge_origin(&mut new, &p.kernels[c].origin);
+            let gone = if place == w { c } else { w };
+            u.remove(p, gone);
+            u.replace(p, place, new);
+            u.tidy(p, place);
+            changed = true;
         }
     }
-    false
+    changed
+}
+
+/// The kernel `w` whose epilogue kernel `c` can become, where the union stands, and the union.
+fn epilogue(p: &Program, u: &Uses, c: usize) -> Option<(usize, usize, Kernel)> {
+    let reader = &p.kernels[c];
+    if !is_map(reader) {
+        return None;
+    }
+    live_reads(reader).into_iter().find_map(|b| {
+        let &[w] = u.writers(b) else { return None };
+        if w >= c || p.kernels[w].serial {
+            return None;
+        }
+        let place = merged_place(p, u, w, c)?;
+        let new = with_epilogue(p, &p.kernels[w], reader)?;
+        let lost = contract::recognize(p, &p.kernels[w]).is_some() && contract::recognize(p, &new).is_none();
+        (!lost).then_some((w, place, new))
+    })
 }
 
 fn merge_origin(k: &mut Kernel, origin: &[lapidary_ir::Name]) {
@@ -417,18 +372,17 @@ fn merge_origin(k: &mut Kernel, origin: &[lapidary_ir::Name]) {
 /// Where the union of kernels `w < c` can stand: at `c`, when nothing in between reads what `w` writes, or at `w`, when everything that
 /// `c` reads is there by then.
 fn merged_place(p: &Program, u: &Uses, w: usize, c: usize) -> Option<usize> {
-    let between = w + 1..c;
     let written = p.kernels[w].writes();
     // Pieces of one buffer may be written in any order, but what runs point by point in order writes over what was there before.
-    let overwritten = |b: &BufferId| u.writers.get(b).is_some_and(|ws| ws.iter().any(|x| p.kernels[*x].serial));
+    let overwritten = |b: &BufferId| u.writers(*b).iter().any(|x| p.kernels[*x].serial);
     if written.iter().chain(&p.kernels[c].writes()).any(overwritten) {
         return None;
     }
-    if between.clone().all(|i| written.iter().all(|b| !reads(&p.kernels[i], *b))) {
+    if written.iter().all(|b| u.readers(*b).iter().all(|r| *r <= w || *r >= c)) {
         return Some(c);
     }
-    let ready = |b: &BufferId| u.writers.get(b).is_none_or(|ws| ws.iter().all(|x| *x <= w));
-    p.kernels[c].reads().iter().all(ready).then_some(w)
+    let ready = |b: &BufferId| u.writers(*b).iter().all(|x| *x <= w);
+    live_reads(&p.kernels[c]).iter().all(ready).then_some(w)
 }
 
 /// `producer` with `reader`'s stores added, and without the stores that nobody else reads (those are swept by the caller's liveness).

@@ -14,12 +14,10 @@ pub fn assign(p: &mut Program) {
     spread(p, &mut wish);
     for b in p.buffer_ids() {
         let rank = p.buffer(b).dims.len();
-        if let (Some(last), BufferKind::Temp) = (wish[b.0 as usize], &p.buffer(b).kind)
-            && last + 1 != rank
-        {
-            permute(p, b, last);
-        }
+        let w = &mut wish[b.0 as usize];
+        *w = w.filter(|last| p.buffer(b).kind == BufferKind::Temp && last + 1 != rank);
     }
+    permute(p, &wish);
 }
 
 /// For each buffer the dim that most kernels want innermost, if any wants one.
@@ -120,12 +118,10 @@ fn stores(k: &Kernel) -> impl Iterator<Item = (BufferId, &[Index])> {
 
 /// Elementwise kernels want of one side what the other side has.
 fn spread(p: &Program, wish: &mut [Option<usize>]) {
+    let elementwise: Vec<&Kernel> = p.kernels.iter().filter(|k| contract::recognize(p, k).is_none()).collect();
     for _ in 0..p.kernels.len().min(256) {
         let mut changed = false;
-        for k in &p.kernels {
-            if contract::recognize(p, k).is_some() {
-                continue;
-            }
+        for k in &elementwise {
             let loads: Vec<(BufferId, &[Index])> = k
                 .exprs
                 .iter()
@@ -168,12 +164,12 @@ fn convert_edges(p: &mut Program) {
         match buffer.kind {
             BufferKind::Input(_) => {
                 let to = p.add_buffer(inner);
-                p.kernels.iter_mut().for_each(|k| redirect(k, b, to));
+                p.kernels.iter_mut().for_each(|k| k.rename_buffers(&|x| if x == b { to } else { x }));
                 p.kernels.insert(0, copy_kernel(&format!("layout:{}", buffer.name), b, to, &buffer, &[]));
             }
             BufferKind::Output(_) => {
                 let from = p.add_buffer(inner);
-                p.kernels.iter_mut().for_each(|k| redirect(k, b, from));
+                p.kernels.iter_mut().for_each(|k| k.rename_buffers(&|x| if x == b { from } else { x }));
                 p.kernels.push(copy_kernel(&format!("layout:{}", buffer.name), from, b, &buffer, &[]));
             }
             _ => {}
@@ -181,44 +177,31 @@ fn convert_edges(p: &mut Program) {
     }
 }
 
-fn redirect(k: &mut Kernel, from: BufferId, to: BufferId) {
-    for e in &mut k.exprs {
-        if let ExprKind::Load { buffer, .. } = &mut e.kind
-            && *buffer == from
-        {
-            *buffer = to;
-        }
-    }
-    for s in &mut k.body {
-        if let Stmt::Store { buffer, .. } = s
-            && *buffer == from
-        {
-            *buffer = to;
-        }
-    }
-}
-
-/// Moves dim `last` of a buffer to the innermost place, everywhere.
-fn permute(p: &mut Program, b: BufferId, last: usize) {
+/// Moves one dim of each buffer that wants so to the innermost place, everywhere.
+fn permute(p: &mut Program, last: &[Option<usize>]) {
     fn moved<T: Clone>(v: &[T], last: usize) -> Vec<T> {
         let mut out = v.to_vec();
         let x = out.remove(last);
         out.push(x);
         out
     }
-    let dims = moved(&p.buffer(b).dims, last);
-    p.buffer_mut(b).dims = Dims::from(dims);
+    for (b, last) in p.buffers.iter_mut().zip(last) {
+        if let Some(last) = last {
+            b.dims = Dims::from(moved(&b.dims, *last));
+        }
+    }
+    let of = |b: &BufferId| last[b.0 as usize];
     for k in &mut p.kernels {
         for e in &mut k.exprs {
             if let ExprKind::Load { buffer, index, .. } = &mut e.kind
-                && *buffer == b
+                && let Some(last) = of(buffer)
             {
                 *index = moved(index, last);
             }
         }
         for s in &mut k.body {
             if let Stmt::Store { buffer, index, .. } = s
-                && *buffer == b
+                && let Some(last) = of(buffer)
             {
                 *index = moved(index, last);
             }

@@ -10,6 +10,7 @@ mod layout;
 mod memory;
 mod rewrite;
 mod schedule;
+mod uses;
 
 use lapidary_ir::{Graph, Result};
 use lapidary_kernel::{BufferKind, Plan, Port, Program};
@@ -27,13 +28,13 @@ pub fn lower(graph: &Graph, facts: &Facts) -> Result<Plan> {
 /// Fusion, layouts, packing, folding, schedules.
 pub fn optimize(p: &mut Program) -> Result<()> {
     sound(p, "lowering");
-    fuse::remove_dead(p);
+    uses::sweep(p);
     fuse::fuse(p);
     sound(p, "fusion");
     fold::fold_constants(p)?;
     sound(p, "folding");
     layout::assign(p);
-    fuse::remove_dead(p);
+    uses::sweep(p);
     sound(p, "layouts");
     contract::pack(p);
     sound(p, "packing");

@@ -225,3 +225,43 @@ fn attention() {
         assert_eq!(got, want);
     }
 }
+
+/// How long optimizing takes on the kernels of a 36-layer encoder (about 1500): `cargo test -p lapidary-lower --release -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn optimizing_a_deep_encoder_is_quick() {
+    let mut net = Net::new();
+    let mut x = net.buffer("x", &[Dim::symbol("B"), Dim::symbol("T"), 64.into()], BufferKind::Input(0));
+    for _ in 0..36 {
+        let w: Vec<BufferId> = (0..6).map(|i| net.weight(&format!("w{i}"), &[64, 64])).collect();
+        let b = net.weight("b", &[64]);
+        let mut parts = vec![];
+        for w in &w[..3] {
+            let y = net.matmul(x, *w, BufferKind::Temp);
+            parts.push(net.add(y, b, BufferKind::Temp));
+        }
+        let (q, k, v) = (net.heads(parts[0], 4, false), net.heads(parts[1], 4, true), net.heads(parts[2], 4, false));
+        let s = net.matmul(q, k, BufferKind::Temp);
+        let s = net.softmax(s);
+        let o = net.matmul(s, v, BufferKind::Temp);
+        let o = net.merge(o);
+        let o = net.matmul(o, w[3], BufferKind::Temp);
+        let o = net.add(o, b, BufferKind::Temp);
+        x = net.add(o, x, BufferKind::Temp);
+        let mut h = net.matmul(x, w[4], BufferKind::Temp);
+        h = net.add(h, b, BufferKind::Temp);
+        for op in [UnaryOp::Abs, UnaryOp::Tanh, UnaryOp::Sigmoid, UnaryOp::Floor] {
+            let u = net.unary(op, h);
+            let u = net.add(u, b, BufferKind::Temp);
+            let u = net.unary(UnaryOp::Abs, u);
+            h = net.add(u, h, BufferKind::Temp);
+        }
+        let h = net.matmul(h, w[5], BufferKind::Temp);
+        x = net.add(h, x, BufferKind::Temp);
+    }
+    net.add(x, x, BufferKind::Output(0));
+    let mut p = net.p;
+    let (kernels, start) = (p.kernels.len(), std::time::Instant::now());
+    lapidary_lower::optimize(&mut p).unwrap();
+    println!("{kernels} kernels became {} in {:.2?}", p.kernels.len(), start.elapsed());
+}
