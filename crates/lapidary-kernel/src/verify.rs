@@ -6,6 +6,7 @@ use crate::{
     text::keeps_dtype,
 };
 use lapidary_ir::{DType, Diagnostic};
+use std::collections::BTreeSet;
 
 /// More findings than this say nothing new.
 const FINDINGS_MAX: usize = 32;
@@ -33,12 +34,14 @@ impl Program {
         out
     }
     fn verify_ports(&self, out: &mut Vec<Diagnostic>) {
-        for (i, b) in self.buffers.iter().enumerate() {
-            let same = |other: &crate::Buffer| match (&b.kind, &other.kind) {
-                (BufferKind::Input(x), BufferKind::Input(y)) | (BufferKind::Output(x), BufferKind::Output(y)) => x == y,
-                _ => false,
+        let (mut inputs, mut outputs) = (BTreeSet::new(), BTreeSet::new());
+        for b in &self.buffers {
+            let first = match b.kind {
+                BufferKind::Input(n) => inputs.insert(n),
+                BufferKind::Output(n) => outputs.insert(n),
+                _ => true,
             };
-            if self.buffers[..i].iter().any(same) {
+            if !first {
                 out.push(Diagnostic::error("kernel-program", format!("buffer '{}' has the number of another input or output", b.name)));
             }
             if let Some(t) = b.constant() {

@@ -183,7 +183,7 @@ fn random_program(bytes: &[u8]) -> Program {
         let origin: Vec<lapidary_ir::Name> = (0..c.below(3)).map(|_| c.of(&["Conv_1", "/a/b", "from"]).into()).collect();
         let mut k = KernelBuilder::new(c.of(&["conv", "layout:x", "kernel"]), &origin);
         k.kernel_mut().serial = c.yes();
-        let name = |c: &mut Choices| c.of(&["i", "j", "sum", "N", "x"]);
+        let name = |c: &mut Choices| c.of(&["i", "j", "sum", "N", "x", "u8"]);
         for _ in 0..c.below(4) {
             let (n, d) = (name(&mut c), dim(&mut c));
             k.parallel(n, d);

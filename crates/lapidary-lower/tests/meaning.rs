@@ -162,6 +162,9 @@ fn same_meaning(net: Net, inputs: &[Tensor], sizes: &[(&str, i64)]) -> Vec<Strin
             assert!((x - y).abs() <= 1e-5 * (1.0 + x.abs()), "{x} and {y} differ");
         }
     }
+    let text = p.to_text();
+    let constant = |h: u64| p.buffers.iter().filter_map(|b| b.constant()).find(|t| t.content_hash() == h).cloned();
+    assert_eq!(lapidary_kernel::text::parse_program(&text, &constant).unwrap().to_text(), text);
     p.kernels.iter().map(|k| format!("{} {}", k.schedule.as_ref().map_or("", |s| s.template()), k.name)).collect()
 }
 
@@ -189,26 +192,32 @@ fn convolutions_with_residual() {
     }
 }
 
+/// `x + merge(softmax(q·k)·v)·w3` with four heads.
+fn attention_net() -> Net {
+    let mut net = Net::new();
+    let x = net.buffer("x", &[Dim::symbol("B"), Dim::symbol("T"), 64.into()], BufferKind::Input(0));
+    let w: Vec<BufferId> = (0..4).map(|i| net.weight(&format!("w{i}"), &[64, 64])).collect();
+    let b = net.weight("b", &[64]);
+    let parts: Vec<BufferId> = (0..3)
+        .map(|i| {
+            let y = net.matmul(x, w[i], BufferKind::Temp);
+            net.add(y, b, BufferKind::Temp)
+        })
+        .collect();
+    let (q, k, v) = (net.heads(parts[0], 4, false), net.heads(parts[1], 4, true), net.heads(parts[2], 4, false));
+    let s = net.matmul(q, k, BufferKind::Temp);
+    let s = net.softmax(s);
+    let o = net.matmul(s, v, BufferKind::Temp);
+    let o = net.merge(o);
+    let o = net.matmul(o, w[3], BufferKind::Temp);
+    net.add(o, x, BufferKind::Output(0));
+    net
+}
+
 #[test]
 fn attention() {
     for (n, t) in [(1, 5), (2, 17)] {
-        let mut net = Net::new();
-        let x = net.buffer("x", &[Dim::symbol("B"), Dim::symbol("T"), 64.into()], BufferKind::Input(0));
-        let w: Vec<BufferId> = (0..4).map(|i| net.weight(&format!("w{i}"), &[64, 64])).collect();
-        let b = net.weight("b", &[64]);
-        let parts: Vec<BufferId> = (0..3)
-            .map(|i| {
-                let y = net.matmul(x, w[i], BufferKind::Temp);
-                net.add(y, b, BufferKind::Temp)
-            })
-            .collect();
-        let (q, k, v) = (net.heads(parts[0], 4, false), net.heads(parts[1], 4, true), net.heads(parts[2], 4, false));
-        let s = net.matmul(q, k, BufferKind::Temp);
-        let s = net.softmax(s);
-        let o = net.matmul(s, v, BufferKind::Temp);
-        let o = net.merge(o);
-        let o = net.matmul(o, w[3], BufferKind::Temp);
-        net.add(o, x, BufferKind::Output(0));
+        let mut net = attention_net();
         let data = net.noise(n * t * 64);
         let input = Tensor::from_slice(&[n, t, 64], &data);
         let got = same_meaning(net, &[input], &[("B", n as i64), ("T", t as i64)]);
@@ -264,4 +273,29 @@ fn optimizing_a_deep_encoder_is_quick() {
     let (kernels, start) = (p.kernels.len(), std::time::Instant::now());
     lapidary_lower::optimize(&mut p).unwrap();
     println!("{kernels} kernels became {} in {:.2?}", p.kernels.len(), start.elapsed());
+}
+
+/// The example in docs/kernels.md is what this prints; `LAPIDARY_BLESS=1` writes it.
+#[test]
+fn the_documented_example_is_real() {
+    let mut p = attention_net().p;
+    p.name = "attention".into();
+    lapidary_lower::optimize(&mut p).unwrap();
+    // Buffers that nothing mentions any more are left out of the page.
+    let text: String = p.to_text().lines().filter(|l| mentioned(&p, l)).map(|l| format!("{l}\n")).collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/kernels.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once("```kernels\n").unwrap();
+    let (shown, after) = rest.split_once("```\n").unwrap();
+    if std::env::var_os("LAPIDARY_BLESS").is_some() {
+        std::fs::write(path, format!("{before}```kernels\n{text}```\n{after}")).unwrap();
+    } else {
+        assert_eq!(shown, text, "run with LAPIDARY_BLESS=1 to write the page anew");
+    }
+}
+
+fn mentioned(p: &Program, line: &str) -> bool {
+    let Some(name) = line.strip_prefix("  temp ").or(line.strip_prefix("  const ")).and_then(|l| l.split([':', ' ']).next()) else { return true };
+    let kernels = p.to_text();
+    kernels.contains(&format!(" {name}["))
 }

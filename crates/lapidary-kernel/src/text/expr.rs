@@ -162,6 +162,12 @@ fn named(lexer: &mut Lexer, scope: &Scope, word: &str, outer: usize) -> Result<A
         lexer.expect(')')?;
         Ok(out)
     };
+    // A type in front of a parenthesis is a conversion, though an axis may be called `i2`, too.
+    if let (Some(d), Token::Punct('(')) = (DType::from_name(word), lexer.peek()?) {
+        let a = arguments(lexer, 1)?.remove(0);
+        let below = a.depth;
+        return make(lexer, Node::Cast(d, Box::new(a)), Some(d), below);
+    }
     if let Some(b) = scope.buffers.get(word) {
         return load(lexer, scope, *b, outer);
     }
@@ -207,11 +213,6 @@ fn named(lexer: &mut Lexer, scope: &Scope, word: &str, outer: usize) -> Result<A
         let (b, a) = (args.remove(1), args.remove(0));
         let (ty, below) = (a.ty.or(b.ty), a.depth.max(b.depth));
         return make(lexer, Node::Binary(*op, Box::new(a), Box::new(b)), ty, below);
-    }
-    if let Some(d) = DType::from_name(word) {
-        let a = arguments(lexer, 1)?.remove(0);
-        let below = a.depth;
-        return make(lexer, Node::Cast(d, Box::new(a)), Some(d), below);
     }
     Err(scope.unknown(lexer, word))
 }

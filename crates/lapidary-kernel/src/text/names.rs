@@ -2,8 +2,8 @@
 
 use super::{CALLS, REDUCE, RESERVED, UNARY};
 use crate::{Kernel, Program};
+use lapidary_ir::Dim;
 use lapidary_ir::text::is_word;
-use lapidary_ir::{DType, Dim};
 use std::collections::BTreeSet;
 
 /// The words of a program.
@@ -78,5 +78,4 @@ fn is_reserved(word: &str) -> bool {
         || UNARY.iter().any(|(n, _)| *n == word)
         || CALLS.iter().any(|(n, _)| *n == word)
         || REDUCE.iter().any(|(n, _)| *n == word)
-        || DType::from_name(word).is_some()
 }
