@@ -126,3 +126,67 @@ fn lower_broadcast(g: &mut Graph, n: NodeId) -> Result<(), String> {
     g.node_mut(n).attrs.set("broadcast", 1);
     Ok(())
 }
+
+/// Attributes that version `$since` brought, each with the value that means what older versions do: it goes when the node is made older,
+/// and any other value has no older form. `then` is asked too. One form holds all that a version brought, as each version is undone once.
+macro_rules! new_attribute {
+    ($since:expr, $($name:literal, $neutral:expr);+ $(; then $f:expr)?) => {
+        $crate::Form {
+            since: $since,
+            lift: |g, n| $crate::forms::lifted(g, n, $since),
+            lower: |g, n| {
+                $($crate::forms::drop_neutral(g, n, $name, $neutral.into(), $since)?;)+
+                $(let more: fn(&mut lapidary_ir::Graph, lapidary_ir::NodeId) -> Result<(), String> = $f;
+                more(g, n)?;)?
+                Ok(())
+            },
+        }
+    };
+}
+pub(crate) use new_attribute;
+
+/// A list of integers that became an operand: attribute `$name`, operand `$slot`.
+macro_rules! list_to_operand {
+    ($since:expr, $name:literal, $slot:expr) => {
+        $crate::Form {
+            since: $since,
+            lift: |g, n| {
+                $crate::forms::ints_to_operand(g, n, $name, $slot);
+                $crate::forms::lifted(g, n, $since)
+            },
+            lower: |g, n| $crate::forms::operand_to_ints(g, n, $slot, $name),
+        }
+    };
+}
+pub(crate) use list_to_operand;
+
+/// Takes an attribute away that says what its absence says before version `since`.
+pub(crate) fn drop_neutral(g: &mut Graph, n: NodeId, name: &str, neutral: Attr, since: u32) -> Result<(), String> {
+    match g.node(n).attrs.get(name) {
+        None => Ok(()),
+        Some(v) if *v == neutral => {
+            g.node_mut(n).attrs.remove(name);
+            Ok(())
+        }
+        Some(_) => Err(format!("attribute '{name}' exists since version {since} only")),
+    }
+}
+
+/// Axes counted from the end, in a list attribute of the node, as axes counted from the front of a tensor of the rank that `rank` gives.
+pub(crate) fn axes_from_front(g: &mut Graph, n: NodeId, name: &str, rank: Option<usize>) -> Result<(), String> {
+    let Some(list) = g.node(n).attrs.ints(name).filter(|l| l.iter().any(|a| *a < 0)) else { return Ok(()) };
+    let Some(rank) = rank else { return Err(format!("'{name}' counts from the end, and the rank is not known")) };
+    let front: Vec<i64> = list.iter().map(|a| if *a < 0 { a + rank as i64 } else { *a }).collect();
+    g.node_mut(n).attrs.set(name, front);
+    Ok(())
+}
+
+/// The rank of the operand in `slot`.
+pub(crate) fn rank_of(g: &Graph, n: NodeId, slot: usize) -> Option<usize> {
+    g.ty(g.node(n).input(slot)?).rank()
+}
+
+/// Makes another operator of the node.
+pub(crate) fn rename(g: &mut Graph, n: NodeId, name: &str, version: u32) {
+    g.node_mut(n).op = OpName::onnx(name, version);
+}

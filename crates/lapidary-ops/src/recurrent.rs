@@ -222,8 +222,7 @@ fn activations(c: &EvalCtx<'_>, default: &[&str], directions: usize) -> Result<V
         let Some((_, f, alpha, beta)) = ACTIVATIONS.iter().find(|a| a.0 == name) else {
             return Err(c.error("attribute-value", format!("activation '{name}' is not known")).into());
         };
-        let mut take =
-            |default: &Option<f64>, from: &mut std::slice::Iter<'_, f32>| default.map_or(0.0, |d| from.next().map_or(d, |v| f64::from(*v)));
+        let take = |default: &Option<f64>, from: &mut std::slice::Iter<'_, f32>| default.map_or(0.0, |d| from.next().map_or(d, |v| f64::from(*v)));
         out.push(Activation { f: *f, alpha: take(alpha, &mut alphas), beta: take(beta, &mut betas) });
     }
     Ok(out)

@@ -9,12 +9,25 @@
 
 use crate::cells::room;
 use crate::contract::{Extents, contract};
+use crate::forms;
+use crate::forms::new_attribute;
 use crate::numbers::{floats, store};
 use crate::shapes::{Report, broadcast_sizes, broadcast_strides, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
 use lapidary_ir::{Attrs, DType, Dim, Result, Shape, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Attention", include_str!("attention.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    forms: &[new_attribute!(25, "left_window_size", -1; "right_window_size", -1), LENGTHS],
+    ..OpDef::base("Attention", include_str!("attention.rs"), infer)
+};
+
+/// Version 24 brought the lengths.
+const LENGTHS: Form = Form {
+    since: 24,
+    lift: |g, n| forms::lifted(g, n, 24),
+    lower: |g, n| if g.node(n).input(6).is_some() { Err("lengths exist since version 24 only".into()) } else { Ok(()) },
+};
 
 fn heads(c: &impl Report, attrs: &Attrs, name: &str) -> Result<usize> {
     match size_of(c, name, attrs.int(name).unwrap_or(0))? {

@@ -3,13 +3,31 @@
 //! Padding counts as zeros with `count_include_pad=1`, and not at all otherwise; what a step covers beyond the padding (`ceil_mode`)
 //! never counts. Attributes `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad`. Floats. Source: ONNX AveragePool-22.
 
+use crate::forms;
+use crate::forms::new_attribute;
 use crate::pool::{Pool, infer_window, lower_window};
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Graph, NodeId, Result};
 use lapidary_kernel::{BinaryOp, ReduceOp};
 
-use lapidary_ir::Result;
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[DILATIONS, new_attribute!(10, "ceil_mode", 0), new_attribute!(7, "count_include_pad", 0)],
+    ..OpDef::base("AveragePool", include_str!("average_pool.rs"), infer)
+};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("AveragePool", include_str!("average_pool.rs"), infer) };
+/// Version 19 brought dilations.
+const DILATIONS: Form = Form { since: 19, lift: |g, n| forms::lifted(g, n, 19), lower: no_dilations };
+
+/// Takes dilations away that are all 1.
+pub fn no_dilations(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    if g.node(n).attrs.ints("dilations").is_some_and(|d| d.iter().any(|d| *d != 1)) {
+        return Err("there are no dilations in this version".into());
+    }
+    g.node_mut(n).attrs.remove("dilations");
+    Ok(())
+}
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(0)?;

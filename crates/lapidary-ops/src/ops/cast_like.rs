@@ -8,8 +8,7 @@
 
 use crate::elementwise::kernels;
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, cast};
-use lapidary_ir::DType;
-use lapidary_ir::Result;
+use lapidary_ir::{DType, Result};
 
 pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("CastLike", include_str!("cast_like.rs"), infer) };
 

@@ -3,14 +3,38 @@
 //! Any element type, the same for all. Source: ONNX Concat-13.
 
 use crate::cells::{Cells, CellsMut, around, room};
+use crate::forms;
 use crate::shapes::{axis_in, move_contents};
 use crate::views::axis_of;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{DType, Dim, Graph, NodeId, Result, Shape};
 use lapidary_kernel::Index;
 
-use lapidary_ir::{DType, Dim, Result, Shape};
+pub static DEF: OpDef =
+    OpDef { eval: Some(eval), lower: Some(lower), forms: &[FROM_END, AXIS], ..OpDef::base("Concat", include_str!("concat.rs"), infer) };
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Concat", include_str!("concat.rs"), infer) };
+/// Since version 11 the axis may count from the end.
+const FROM_END: Form = Form { since: 11, lift: |g, n| forms::lifted(g, n, 11), lower: older };
+
+/// Before version 4, no axis meant axis 1.
+const AXIS: Form = Form {
+    since: 4,
+    lift: |g, n| {
+        if g.node(n).attrs.int("axis").is_none() {
+            g.node_mut(n).attrs.set("axis", 1);
+        }
+        forms::lifted(g, n, 4)
+    },
+    lower: |_, _| Ok(()),
+};
+
+fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let Some(axis) = g.node(n).attrs.int("axis").filter(|a| *a < 0) else { return Ok(()) };
+    let rank = (0..g.node(n).inputs().len()).find_map(|s| forms::rank_of(g, n, s));
+    let rank = rank.ok_or("the axis counts from the end, and the rank is not known")?;
+    g.node_mut(n).attrs.set("axis", axis + rank as i64);
+    Ok(())
+}
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let count = c.input_count();

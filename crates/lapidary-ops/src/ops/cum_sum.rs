@@ -13,8 +13,7 @@ use crate::numbers::axis_index;
 use crate::numbers::{eval_axis, floats, store, store_wide, wide};
 use crate::rows;
 use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
-use lapidary_ir::Dim;
-use lapidary_ir::Result;
+use lapidary_ir::{Dim, Result};
 use lapidary_kernel::{Index, ReduceOp};
 
 pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("CumSum", include_str!("cum_sum.rs"), elementwise::same) };

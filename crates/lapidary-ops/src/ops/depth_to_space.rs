@@ -4,12 +4,18 @@
 //! Any element type. Source: ONNX DepthToSpace-13.
 
 use crate::cells::{strided, strides};
+use crate::forms::new_attribute;
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_kernel::Index;
 
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("DepthToSpace", include_str!("depth_to_space.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[new_attribute!(11, "mode", "DCR")],
+    ..OpDef::base("DepthToSpace", include_str!("depth_to_space.rs"), infer)
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;

@@ -9,8 +9,7 @@
 use crate::elementwise::broadcast::indices;
 use crate::elementwise::kernels;
 use crate::{Datum, EvalCtx, InferCtx, OpDef, elementwise, forms};
-use lapidary_ir::Result;
-use lapidary_ir::Tensor;
+use lapidary_ir::{Result, Tensor};
 use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {

@@ -2,13 +2,24 @@
 //!
 //! `axis` may equal the rank. Any element type. Source: ONNX Flatten-25.
 
+use crate::forms;
 use crate::shapes::{Report, move_contents};
 use crate::views::reshape_view;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Attrs, Dim, Graph, NodeId, Result, Shape};
 
-use lapidary_ir::{Attrs, Dim, Result, Shape};
+pub static DEF: OpDef =
+    OpDef { eval: Some(eval), lower: Some(lower), forms: &[FROM_END], ..OpDef::base("Flatten", include_str!("flatten.rs"), infer) };
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Flatten", include_str!("flatten.rs"), infer) };
+/// Since version 11 the axis may count from the end.
+const FROM_END: Form = Form { since: 11, lift: |g, n| forms::lifted(g, n, 11), lower: older };
+
+fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let Some(axis) = g.node(n).attrs.int("axis").filter(|a| *a < 0) else { return Ok(()) };
+    let rank = forms::rank_of(g, n, 0).ok_or("the axis counts from the end, and the rank is not known")?;
+    g.node_mut(n).attrs.set("axis", axis + rank as i64);
+    Ok(())
+}
 
 fn axis(c: &impl Report, attrs: &Attrs, rank: usize) -> Result<usize> {
     let axis = attrs.int("axis").unwrap_or(1);

@@ -4,6 +4,7 @@
 //! Any element type. Source: ONNX GatherND-13.
 
 use crate::cells::{Cells, CellsMut, room, strides};
+use crate::forms::new_attribute;
 use crate::shapes::{index_in, move_contents};
 use crate::views::gather_view;
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
@@ -11,7 +12,12 @@ use lapidary_kernel::Index;
 
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("GatherND", include_str!("gather_nd.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[new_attribute!(12, "batch_dims", 0)],
+    ..OpDef::base("GatherND", include_str!("gather_nd.rs"), infer)
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

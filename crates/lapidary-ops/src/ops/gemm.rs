@@ -5,15 +5,44 @@
 
 use crate::cells::room;
 use crate::contract::{Extents, contract};
+use crate::forms;
 use crate::ops::mat_mul::reals;
 use crate::shapes::{broadcast_sizes, expand};
 use crate::slide::accumulator;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 use lapidary_kernel::{Index, KernelBuilder, ReduceOp};
 
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Gemm", include_str!("gemm.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { eval: Some(eval), lower: Some(lower), forms: &[OPTIONAL, BROADCAST], ..OpDef::base("Gemm", include_str!("gemm.rs"), infer) };
+
+/// Since version 11 operand c may be omitted.
+const OPTIONAL: Form = Form {
+    since: 11,
+    lift: |g, n| forms::lifted(g, n, 11),
+    lower: |g, n| {
+        if g.node(n).input(2).is_none() {
+            let dtype = g.node(n).input(0).map_or(DType::Unknown, |v| g.dtype(v));
+            let zero = Tensor::zeros(dtype, &[1]).map_err(|_| "operand c is required before version 11")?;
+            forms::set_constant(g, n, 2, "c", zero);
+        }
+        Ok(())
+    },
+};
+
+/// Before version 7 `broadcast=1` asked for what has been usual since.
+const BROADCAST: Form = Form {
+    since: 7,
+    lift: |g, n| {
+        g.node_mut(n).attrs.remove("broadcast");
+        forms::lifted(g, n, 7)
+    },
+    lower: |g, n| {
+        g.node_mut(n).attrs.set("broadcast", 1);
+        Ok(())
+    },
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let (a, b) = (c.ty(0)?, c.ty(1)?);

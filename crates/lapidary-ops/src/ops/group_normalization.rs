@@ -13,8 +13,7 @@ use crate::elementwise::kernels;
 use crate::numbers::{floats, store};
 use crate::rows::{self, Rows};
 use crate::{Datum, EvalCtx, Form, LowerCtx, OpDef, elementwise, forms, reduce};
-use lapidary_ir::Dim;
-use lapidary_ir::{Graph, NodeId, Result, Tensor};
+use lapidary_ir::{Dim, Graph, NodeId, Result, Tensor};
 use lapidary_kernel::Index;
 
 pub static DEF: OpDef = OpDef {

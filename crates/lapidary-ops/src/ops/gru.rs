@@ -5,11 +5,16 @@
 //!
 //! Shapes as of RNN, weights with 3·hidden rows, b: [directions, 6·hidden]. Floats. Source: ONNX GRU-22.
 
+use crate::forms::new_attribute;
 use crate::recurrent::{Kind, Step, eval, infer};
 use crate::{Datum, EvalCtx, OpDef};
 use lapidary_ir::Result;
 
-pub static DEF: OpDef = OpDef { eval: Some(run), ..OpDef::base("GRU", include_str!("gru.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(run),
+    forms: &[new_attribute!(14, "layout", 0), crate::ops::rnn::OUTPUT_SEQUENCE, new_attribute!(3, "linear_before_reset", 0)],
+    ..OpDef::base("GRU", include_str!("gru.rs"), infer)
+};
 
 fn run(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     eval(c, &Kind { gates: 3, activations: &["sigmoid", "tanh"], initial_cell: None, peepholes: None, step })

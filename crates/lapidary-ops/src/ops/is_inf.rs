@@ -8,8 +8,7 @@
 
 use crate::elementwise::kernels;
 use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
-use lapidary_ir::DType;
-use lapidary_ir::Result;
+use lapidary_ir::{DType, Result};
 use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("IsInf", include_str!("is_inf.rs"), elementwise::same_bool) };

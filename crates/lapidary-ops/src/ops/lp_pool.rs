@@ -3,11 +3,35 @@
 //! `p` is 2 by default. Attributes `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad`, `ceil_mode`. Floats.
 //! Source: ONNX LpPool-22.
 
+use crate::forms;
+use crate::forms::new_attribute;
 use crate::pool::{Pool, infer_window};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
 use lapidary_ir::Result;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("LpPool", include_str!("lp_pool.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[DILATIONS, WHOLE_P], ..OpDef::base("LpPool", include_str!("lp_pool.rs"), infer) };
+
+/// Version 18 brought dilations and the ceil mode.
+const DILATIONS: Form = new_attribute!(18, "ceil_mode", 0; then crate::ops::average_pool::no_dilations);
+
+/// Before version 2 `p` was a float.
+pub const WHOLE_P: Form = Form {
+    since: 2,
+    lift: |g, n| match g.node(n).attrs.float("p") {
+        Some(p) if p.fract() != 0.0 => Ok(false),
+        Some(p) => {
+            g.node_mut(n).attrs.set("p", p as i64);
+            forms::lifted(g, n, 2)
+        }
+        None => forms::lifted(g, n, 2),
+    },
+    lower: |g, n| {
+        if let Some(p) = g.node(n).attrs.int("p") {
+            g.node_mut(n).attrs.set("p", p as f32);
+        }
+        Ok(())
+    },
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(0)?;

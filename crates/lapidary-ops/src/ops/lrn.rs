@@ -12,8 +12,7 @@ use crate::lanes::Lanes;
 use crate::numbers::{floats, store};
 use crate::rows;
 use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
-use lapidary_ir::Dim;
-use lapidary_ir::Result;
+use lapidary_ir::{Dim, Result};
 use lapidary_kernel::{BinaryOp, ReduceOp};
 
 pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("LRN", include_str!("lrn.rs"), elementwise::same) };

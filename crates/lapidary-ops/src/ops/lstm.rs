@@ -7,11 +7,16 @@
 //! Shapes as of RNN, weights with 4·hidden rows, b: [directions, 8·hidden], p: [directions, 3·hidden]. A third result is the last cell.
 //! Floats. Source: ONNX LSTM-22.
 
+use crate::forms::new_attribute;
 use crate::recurrent::{Kind, Step, eval, infer};
 use crate::{Datum, EvalCtx, OpDef};
 use lapidary_ir::Result;
 
-pub static DEF: OpDef = OpDef { eval: Some(run), ..OpDef::base("LSTM", include_str!("lstm.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(run),
+    forms: &[new_attribute!(14, "layout", 0), crate::ops::rnn::OUTPUT_SEQUENCE],
+    ..OpDef::base("LSTM", include_str!("lstm.rs"), infer)
+};
 
 fn run(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     eval(c, &Kind { gates: 4, activations: &["sigmoid", "tanh", "tanh"], initial_cell: Some(6), peepholes: Some(7), step })

@@ -3,14 +3,34 @@
 //! A second output gives where it lies, as i64 positions in the whole operand (column-major in space with `storage_order=1`).
 //! Attributes `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad`, `ceil_mode`. Floats, i8, u8. Source: ONNX MaxPool-22.
 
+use crate::forms;
+use crate::forms::new_attribute;
 use crate::ops::conv::unravel;
 use crate::pool::{Pool, infer_window, lower_window};
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 use lapidary_kernel::ReduceOp;
 
 use lapidary_ir::{DType, Result, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("MaxPool", include_str!("max_pool.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { eval: Some(eval), lower: Some(lower), forms: &[DILATIONS, INDICES], ..OpDef::base("MaxPool", include_str!("max_pool.rs"), infer) };
+
+/// Version 10 brought dilations and the ceil mode.
+const DILATIONS: Form = new_attribute!(10, "ceil_mode", 0; then crate::ops::average_pool::no_dilations);
+
+/// Version 8 brought the second result.
+const INDICES: Form = Form {
+    since: 8,
+    lift: |g, n| forms::lifted(g, n, 8),
+    lower: |g, n| {
+        if g.node(n).outputs().len() > 1 && g.use_count(n.out(1)) > 0 {
+            return Err("the positions of the largest exist since version 8 only".into());
+        }
+        g.truncate_outputs(n, 1);
+        g.node_mut(n).attrs.remove("storage_order");
+        Ok(())
+    },
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(0)?;

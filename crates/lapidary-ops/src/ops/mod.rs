@@ -129,6 +129,7 @@ mod rnn;
 mod rotary_embedding;
 mod round;
 mod scan;
+mod scatter;
 mod scatter_elements;
 mod scatter_nd;
 mod selu;
@@ -301,6 +302,7 @@ pub static OPS: &[&OpDef] = &[
     &rotary_embedding::DEF,
     &round::DEF,
     &scan::DEF,
+    &scatter::DEF,
     &scatter_elements::DEF,
     &scatter_nd::DEF,
     &selu::DEF,

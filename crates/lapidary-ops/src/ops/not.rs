@@ -9,8 +9,7 @@
 use crate::elementwise::kernels;
 use crate::numbers::bools;
 use crate::{Datum, EvalCtx, InferCtx, OpDef, elementwise};
-use lapidary_ir::Result;
-use lapidary_ir::Tensor;
+use lapidary_ir::{Result, Tensor};
 use lapidary_kernel::UnaryOp;
 
 pub static DEF: OpDef =

@@ -5,14 +5,88 @@
 //! Any element type. Source: ONNX Pad-25.
 
 use crate::cells::{Cells, CellsMut, room, strides, visit};
+use crate::forms;
 use crate::shapes::{axes_in, move_contents};
 use crate::views::axis_of;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{DType, Dim, Graph, NodeId, Result, Shape, Tensor};
 use lapidary_kernel::{BinaryOp, Index, KernelBuilder};
 
-use lapidary_ir::{DType, Dim, Result, Shape};
+pub static DEF: OpDef =
+    OpDef { eval: Some(eval), lower: Some(lower), forms: &[WRAP, AXES, OPERANDS, NAMED], ..OpDef::base("Pad", include_str!("pad.rs"), infer) };
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Pad", include_str!("pad.rs"), infer) };
+/// Version 19 brought the mode `wrap`.
+const WRAP: Form = Form {
+    since: 19,
+    lift: |g, n| forms::lifted(g, n, 19),
+    lower: |g, n| if g.node(n).attrs.str("mode") == Some("wrap") { Err("mode 'wrap' exists since version 19 only".into()) } else { Ok(()) },
+};
+
+/// Version 18 brought axes.
+const AXES: Form = Form { since: 18, lift: |g, n| forms::lifted(g, n, 18), lower: all_axes };
+
+/// Version 11 made operands of pads and value.
+const OPERANDS: Form = Form { since: 11, lift: to_operands, lower: to_attributes };
+
+/// Before version 2 pads were called paddings.
+const NAMED: Form = Form {
+    since: 2,
+    lift: |g, n| {
+        if let Some(v) = g.node_mut(n).attrs.remove("paddings") {
+            g.node_mut(n).attrs.set("pads", v);
+        }
+        forms::lifted(g, n, 2)
+    },
+    lower: |g, n| {
+        if let Some(v) = g.node_mut(n).attrs.remove("pads") {
+            g.node_mut(n).attrs.set("paddings", v);
+        }
+        Ok(())
+    },
+};
+
+fn all_axes(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let Some(axes) = forms::constant(g, n, 3, "axes")?.and_then(|t| t.to_i64()) else { return Ok(()) };
+    let pads = forms::constant(g, n, 1, "pads")?.and_then(|t| t.to_i64()).ok_or("'pads' is missing")?;
+    let rank = forms::rank_of(g, n, 0).ok_or("'axes' exists since version 18 only, and the rank is not known")?;
+    let mut all = vec![0; 2 * rank];
+    for (i, axis) in axes.iter().enumerate() {
+        let a = crate::numbers::axis_index(*axis, rank).ok_or("an axis does not exist")?;
+        (all[a], all[a + rank]) = match (pads.get(i), pads.get(i + axes.len())) {
+            (Some(b), Some(e)) => (*b, *e),
+            _ => return Err("pads and axes differ in length".into()),
+        };
+    }
+    forms::drop_operand(g, n, 3);
+    forms::set_constant(g, n, 1, "pads", Tensor::from_vec(all));
+    Ok(())
+}
+
+fn to_operands(g: &mut Graph, n: NodeId) -> Result<bool> {
+    forms::ints_to_operand(g, n, "pads", 1);
+    if let Some(value) = g.node(n).attrs.float("value") {
+        let Some(x) = g.node(n).input(0) else { return Ok(false) };
+        let dtype = g.dtype(x);
+        if dtype == DType::Unknown {
+            return Ok(false);
+        }
+        g.node_mut(n).attrs.remove("value");
+        forms::set_constant(g, n, 2, "value", Tensor::from_f64(dtype, &[], &[value as f64])?);
+    }
+    forms::lifted(g, n, 11)
+}
+
+fn to_attributes(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    if let Some(value) = forms::constant(g, n, 2, "value")? {
+        let v = value.to_f64().and_then(|v| v.first().copied()).ok_or("the value is not a number")?;
+        if v as f32 as f64 != v && !v.is_nan() {
+            return Err(format!("before version 11 the value is f32, which cannot hold {v}"));
+        }
+        forms::drop_operand(g, n, 2);
+        g.node_mut(n).attrs.set("value", v as f32);
+    }
+    forms::operand_to_ints(g, n, 1, "pads")
+}
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

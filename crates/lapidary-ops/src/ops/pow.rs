@@ -12,8 +12,7 @@ use crate::elementwise::kernels;
 use crate::elementwise::math::int_pow;
 use crate::numbers::{floats, store, store_wide, wide};
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, elementwise, forms};
-use lapidary_ir::DType;
-use lapidary_ir::Result;
+use lapidary_ir::{DType, Result};
 use lapidary_kernel::{BinaryOp, UnaryOp};
 
 pub static DEF: OpDef =

@@ -12,8 +12,7 @@ use crate::elementwise::math;
 use crate::numbers::{floats, store};
 use crate::rows::{self, Rows};
 use crate::{Datum, EvalCtx, LowerCtx, OpDef, reduce};
-use lapidary_ir::DType;
-use lapidary_ir::Result;
+use lapidary_ir::{DType, Result};
 use lapidary_kernel::{ReduceOp, UnaryOp};
 
 pub static DEF: OpDef = OpDef {

@@ -3,13 +3,20 @@
 //! `shape` is i64[r]. One entry may be -1: it takes what is left. An entry 0 copies the dim of `data` at its place, or means an empty
 //! axis with `allowzero=1`. Any element type. Source: ONNX Reshape-25.
 
+use crate::forms;
+use crate::forms::{list_to_operand, new_attribute};
 use crate::shapes::{MAX_RANK, move_contents, size_of};
 use crate::views::reshape_view;
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Reshape", include_str!("reshape.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[new_attribute!(14, "allowzero", 0), list_to_operand!(5, "shape", 1), forms::CONSUMED_INPUTS],
+    ..OpDef::base("Reshape", include_str!("reshape.rs"), infer)
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

@@ -6,14 +6,101 @@
 //! `extrapolation_value`. Real numbers; nearest of any type. Source: ONNX Resize-19.
 
 use crate::cells::{Cells, CellsMut, around, room, strides, visit};
+use crate::forms;
+use crate::forms::new_attribute;
 use crate::shapes::{axes_in, size_of};
 use crate::views::axis_of;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{DType, Dim, Graph, NodeId, Result, Shape, Symbols, Tensor};
 use lapidary_kernel::{BinaryOp, ExprId, Index, KernelBuilder, UnaryOp};
 
-use lapidary_ir::{DType, Dim, Result, Shape, Symbols, Tensor};
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[SYMMETRIC, AXES, OMITTED, COORDINATES, UPSAMPLE],
+    ..OpDef::base("Resize", include_str!("resize.rs"), infer)
+};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Resize", include_str!("resize.rs"), infer) };
+/// Version 19 brought the coordinates `half_pixel_symmetric`.
+const SYMMETRIC: Form = Form {
+    since: 19,
+    lift: |g, n| forms::lifted(g, n, 19),
+    lower: |g, n| match g.node(n).attrs.str("coordinate_transformation_mode") {
+        Some(m @ "half_pixel_symmetric") => Err(format!("coordinate transformation mode '{m}' exists since version 19 only")),
+        _ => Ok(()),
+    },
+};
+/// Version 18 brought axes, antialiasing and kept ratios.
+const AXES: Form = new_attribute!(18, "keep_aspect_ratio_policy", "stretch"; "antialias", 0; then all_axes);
+
+fn all_axes(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let Some(axes) = g.node(n).attrs.ints("axes") else { return Ok(()) };
+    let rank = forms::rank_of(g, n, 0);
+    if rank != Some(axes.len()) || axes.iter().enumerate().any(|(i, a)| *a != i as i64) {
+        return Err("attribute 'axes' exists since version 18 only".into());
+    }
+    g.node_mut(n).attrs.remove("axes");
+    Ok(())
+}
+
+/// Before version 13, operands that are not used are empty tensors.
+const OMITTED: Form = Form {
+    since: 13,
+    lift: |g, n| forms::lifted(g, n, 13),
+    lower: |g, n| {
+        for (slot, name) in [(1, "roi"), (2, "scales")] {
+            if g.node(n).input(slot).is_none() {
+                forms::set_constant(g, n, slot, name, Tensor::from_vec(Vec::<f32>::new()));
+            }
+        }
+        Ok(())
+    },
+};
+
+/// Version 11 brought coordinates, roi and sizes; before, coordinates were divided by the scale and rounded down.
+const COORDINATES: Form = Form {
+    since: 11,
+    lift: |g, n| {
+        let scales = g.node(n).input(1);
+        forms::set_constant(g, n, 1, "roi", Tensor::from_vec(Vec::<f32>::new()));
+        g.set_input(n, 2, scales);
+        g.node_mut(n).attrs.set("coordinate_transformation_mode", "asymmetric");
+        if g.node(n).attrs.str("mode").unwrap_or("nearest") == "nearest" {
+            g.node_mut(n).attrs.set("nearest_mode", "floor");
+        }
+        forms::lifted(g, n, 11)
+    },
+    lower: plain,
+};
+
+fn plain(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let attrs = &g.node(n).attrs;
+    let mode = attrs.str("mode").unwrap_or("nearest").to_string();
+    let floor = attrs.str("nearest_mode") == Some("floor");
+    if attrs.str("coordinate_transformation_mode") != Some("asymmetric") || mode == "cubic" || (mode == "nearest" && !floor) {
+        return Err("before version 11, coordinates are asymmetric, and rounded down".into());
+    }
+    if g.node(n).input(3).is_some() || g.node(n).input(2).is_none() {
+        return Err("before version 11, only scales are known".into());
+    }
+    for name in ["coordinate_transformation_mode", "nearest_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value"] {
+        g.node_mut(n).attrs.remove(name);
+    }
+    let scales = g.node(n).input(2);
+    g.set_input(n, 2, None);
+    g.set_input(n, 1, scales);
+    Ok(())
+}
+
+/// Before version 10 the operator was called Upsample.
+const UPSAMPLE: Form = Form {
+    since: 10,
+    lift: |g, n| forms::lifted(g, n, 10),
+    lower: |g, n| {
+        forms::rename(g, n, "Upsample", 9);
+        Ok(())
+    },
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;

@@ -4,12 +4,38 @@
 //! Indices are i32 or i64. Any element type; reductions on numbers. Source: ONNX ScatterElements-18.
 
 use crate::cells::{Cells, CellsMut};
+use crate::forms;
+use crate::forms::new_attribute;
 use crate::ops::gather_elements::places;
 use crate::shapes::move_contents;
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
 use lapidary_ir::{DType, Result, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ScatterElements", include_str!("scatter_elements.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    forms: &[MORE_REDUCTIONS, new_attribute!(16, "reduction", "none"), SCATTER],
+    ..OpDef::base("ScatterElements", include_str!("scatter_elements.rs"), infer)
+};
+
+/// Version 18 brought the reductions `max` and `min`.
+pub const MORE_REDUCTIONS: Form = Form {
+    since: 18,
+    lift: |g, n| forms::lifted(g, n, 18),
+    lower: |g, n| match g.node(n).attrs.str("reduction") {
+        Some(r @ ("max" | "min")) => Err(format!("reduction '{r}' exists since version 18 only")),
+        _ => Ok(()),
+    },
+};
+
+/// Before version 11 the operator was called Scatter.
+const SCATTER: Form = Form {
+    since: 11,
+    lift: |g, n| forms::lifted(g, n, 11),
+    lower: |g, n| {
+        forms::rename(g, n, "Scatter", 9);
+        Ok(())
+    },
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

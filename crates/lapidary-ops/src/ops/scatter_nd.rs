@@ -4,12 +4,20 @@
 //! Any element type; reductions on numbers. Source: ONNX ScatterND-18.
 
 use crate::cells::strides;
+use crate::forms::new_attribute;
 use crate::ops::scatter_elements::{reduction, scatter};
 use crate::shapes::{index_in, move_contents};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
 use lapidary_ir::Result;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ScatterND", include_str!("scatter_nd.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    forms: &[MORE, new_attribute!(16, "reduction", "none")],
+    ..OpDef::base("ScatterND", include_str!("scatter_nd.rs"), infer)
+};
+
+/// Version 18 brought the reductions `max` and `min`.
+const MORE: Form = crate::ops::scatter_elements::MORE_REDUCTIONS;
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

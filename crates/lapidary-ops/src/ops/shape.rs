@@ -3,10 +3,17 @@
 //!
 //! Source: ONNX Shape-25.
 
-use crate::{Contents, Datum, EvalCtx, InferCtx, OpDef};
+use crate::forms::new_attribute;
+use crate::{Contents, Datum, EvalCtx, Form, InferCtx, OpDef};
 use lapidary_ir::{Attrs, DType, Result, Shape, Tensor};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Shape", include_str!("shape.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[PART], ..OpDef::base("Shape", include_str!("shape.rs"), infer) };
+
+/// Version 15 brought start and end.
+const PART: Form = new_attribute!(15, "start", 0; then |g, n| match g.node(n).attrs.int("end") {
+    Some(_) => Err("attribute 'end' exists since version 15 only".into()),
+    None => Ok(()),
+});
 
 fn range(attrs: &Attrs, rank: usize) -> std::ops::Range<usize> {
     let at = |v: i64| if v < 0 { v.saturating_add(rank as i64).max(0) } else { v.min(rank as i64) } as usize;

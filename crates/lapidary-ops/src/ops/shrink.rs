@@ -10,8 +10,7 @@
 use crate::elementwise::kernels;
 use crate::numbers::{floats, map, store};
 use crate::{Datum, EvalCtx, LowerCtx, OpDef, elementwise};
-use lapidary_ir::DType;
-use lapidary_ir::Result;
+use lapidary_ir::{DType, Result};
 use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("Shrink", include_str!("shrink.rs"), elementwise::same) };

@@ -4,13 +4,38 @@
 //! Index operands are i32 or i64 vectors. Any element type. Source: ONNX Slice-13.
 
 use crate::cells::{room, strided, strides};
+use crate::forms;
 use crate::shapes::{Report, axes_in, move_contents};
 use crate::views::{axis_of, gather_view};
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Dim, Graph, NodeId, Result, Shape};
 
-use lapidary_ir::{Dim, Result, Shape};
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), forms: &[OPERANDS], ..OpDef::base("Slice", include_str!("slice.rs"), infer) };
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Slice", include_str!("slice.rs"), infer) };
+/// Version 10 made operands of starts, ends and axes, and brought steps.
+const OPERANDS: Form = Form {
+    since: 10,
+    lift: |g, n| {
+        for (slot, name) in [(1, "starts"), (2, "ends"), (3, "axes")] {
+            forms::ints_to_operand(g, n, name, slot);
+        }
+        forms::lifted(g, n, 10)
+    },
+    lower: older,
+};
+
+fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    if let Some(steps) = forms::constant(g, n, 4, "steps")? {
+        if steps.to_i64().is_none_or(|s| s.iter().any(|s| *s != 1)) {
+            return Err("steps other than 1 exist since version 10 only".into());
+        }
+        forms::drop_operand(g, n, 4);
+    }
+    for (slot, name) in [(3, "axes"), (2, "ends"), (1, "starts")] {
+        forms::operand_to_ints(g, n, slot, name)?;
+    }
+    forms::axes_from_front(g, n, "axes", forms::rank_of(g, n, 0))
+}
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

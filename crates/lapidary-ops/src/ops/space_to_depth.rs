@@ -4,12 +4,18 @@
 //! Any element type. Source: ONNX SpaceToDepth-13, with the mode of later versions.
 
 use crate::cells::{strided, strides};
+use crate::forms::new_attribute;
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_kernel::Index;
 
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("SpaceToDepth", include_str!("space_to_depth.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[new_attribute!(28, "mode", "DCR")],
+    ..OpDef::base("SpaceToDepth", include_str!("space_to_depth.rs"), infer)
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;

@@ -4,13 +4,45 @@
 //! Any element type. Source: ONNX Split-18.
 
 use crate::cells::{strided, strides};
+use crate::forms;
+use crate::forms::list_to_operand;
 use crate::shapes::{axis_in, move_contents, size_of};
 use crate::views::{axis_of, gather_view};
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Dim, Graph, NodeId, Result, Shape};
 
-use lapidary_ir::{Dim, Result, Shape};
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[PARTS, list_to_operand!(13, "split", 1)],
+    ..OpDef::base("Split", include_str!("split.rs"), infer)
+};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Split", include_str!("split.rs"), infer) };
+/// Version 18 brought `num_outputs`, and asks for it where no sizes are given.
+const PARTS: Form = Form {
+    since: 18,
+    lift: |g, n| {
+        if g.node(n).input(1).is_none() {
+            let count = g.node(n).outputs().len() as i64;
+            g.node_mut(n).attrs.set("num_outputs", count);
+        }
+        forms::lifted(g, n, 18)
+    },
+    lower: older,
+};
+
+fn older(g: &mut Graph, n: NodeId) -> Result<(), String> {
+    let Some(count) = g.node(n).attrs.int("num_outputs") else { return Ok(()) };
+    let axis = g.node(n).attrs.int("axis").unwrap_or(0);
+    let dims = g.node(n).input(0).and_then(|v| g.ty(v).dims());
+    let size = dims.and_then(|d| crate::numbers::axis_index(axis, d.len()).map(|a| d[a].clone()));
+    let equal = size.is_some_and(|s| s.exact_div(&Dim::from(count)).is_some());
+    if !equal || count != g.node(n).outputs().len() as i64 {
+        return Err("before version 18, parts must be equal or have given sizes".into());
+    }
+    g.node_mut(n).attrs.remove("num_outputs");
+    Ok(())
+}
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let (data, count) = (c.ty(0)?, c.output_count());

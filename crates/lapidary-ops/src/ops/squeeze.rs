@@ -2,13 +2,24 @@
 //!
 //! Any element type. Source: ONNX Squeeze-25.
 
+use crate::forms;
+use crate::forms::list_to_operand;
 use crate::shapes::{axes_in, move_contents};
 use crate::views::reshape_view;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 
 use lapidary_ir::{Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Squeeze", include_str!("squeeze.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[list_to_operand!(13, "axes", 1), FROM_END],
+    ..OpDef::base("Squeeze", include_str!("squeeze.rs"), infer)
+};
+
+/// Since version 11 axes may count from the end.
+const FROM_END: Form =
+    Form { since: 11, lift: |g, n| forms::lifted(g, n, 11), lower: |g, n| forms::axes_from_front(g, n, "axes", forms::rank_of(g, n, 0)) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

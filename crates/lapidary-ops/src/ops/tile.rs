@@ -3,13 +3,27 @@
 //! Any element type. Source: ONNX Tile-13.
 
 use crate::cells::{pick, room, strides, visit};
+use crate::forms;
 use crate::shapes::{move_contents, size_of};
 use crate::views::gather_view;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Graph, NodeId, Result, Shape};
 
-use lapidary_ir::{Result, Shape};
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), forms: &[REPEATS], ..OpDef::base("Tile", include_str!("tile.rs"), infer) };
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Tile", include_str!("tile.rs"), infer) };
+/// Before version 6 one axis was tiled: operands tiles and axis, both scalars.
+const REPEATS: Form = Form { since: 6, lift: newer, lower: |_, _| Err("before version 6, only one axis is tiled".into()) };
+
+fn newer(g: &mut Graph, n: NodeId) -> Result<bool> {
+    let one = |slot: usize| g.node(n).input(slot).and_then(|v| g.as_constant(v)?.to_f64()?.first().copied());
+    let (Some(tiles), Some(axis), Some(rank)) = (one(1), one(2), forms::rank_of(g, n, 0)) else { return Ok(false) };
+    let Some(axis) = crate::numbers::axis_index(axis as i64, rank) else { return Ok(false) };
+    let mut repeats = vec![1i64; rank];
+    repeats[axis] = tiles as i64;
+    forms::drop_operand(g, n, 2);
+    forms::set_constant(g, n, 1, "repeats", lapidary_ir::Tensor::from_vec(repeats));
+    forms::lifted(g, n, 6)
+}
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

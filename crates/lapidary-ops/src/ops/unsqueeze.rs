@@ -2,13 +2,30 @@
 //!
 //! Any element type. Source: ONNX Unsqueeze-25.
 
+use crate::forms;
+use crate::forms::list_to_operand;
 use crate::shapes::{MAX_RANK, axes_in, move_contents};
 use crate::views::reshape_view;
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 
 use lapidary_ir::{Dim, Result, Shape};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Unsqueeze", include_str!("unsqueeze.rs"), infer) };
+pub static DEF: OpDef = OpDef {
+    eval: Some(eval),
+    lower: Some(lower),
+    forms: &[list_to_operand!(13, "axes", 1), FROM_END],
+    ..OpDef::base("Unsqueeze", include_str!("unsqueeze.rs"), infer)
+};
+
+/// Since version 11 axes may count from the end.
+const FROM_END: Form = Form {
+    since: 11,
+    lift: |g, n| forms::lifted(g, n, 11),
+    lower: |g, n| {
+        let more = g.node(n).attrs.ints("axes").map_or(0, <[i64]>::len);
+        forms::axes_from_front(g, n, "axes", forms::rank_of(g, n, 0).map(|r| r + more))
+    },
+};
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let data = c.ty(0)?;

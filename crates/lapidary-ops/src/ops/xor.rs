@@ -8,8 +8,7 @@
 
 use crate::elementwise::kernels;
 use crate::{InferCtx, OpDef, elementwise, forms};
-use lapidary_ir::Dim;
-use lapidary_ir::Result;
+use lapidary_ir::{Dim, Result};
 use lapidary_kernel::BinaryOp;
 
 pub static DEF: OpDef = OpDef {
