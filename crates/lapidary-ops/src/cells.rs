@@ -47,7 +47,9 @@ impl CellsMut {
     }
     /// Appends `count` elements of `from`, beginning at `start`.
     pub fn push_run(&mut self, from: &Cells<'_>, start: usize, count: usize) {
-        if self.dtype == DType::String {
+        if count == 0 {
+            // An empty run may begin anywhere, even beyond the end.
+        } else if self.dtype == DType::String {
             self.strings.extend_from_slice(&from.strings[start..start + count]);
         } else {
             self.raw.extend_from_slice(&from.raw[start * self.width..(start + count) * self.width]);
@@ -66,7 +68,9 @@ impl CellsMut {
     }
     /// Overwrites the elements from `at` on with `count` elements of `from`, beginning at `start`.
     pub fn put_run(&mut self, at: usize, from: &Cells<'_>, start: usize, count: usize) {
-        if self.dtype == DType::String {
+        if count == 0 {
+            // As in `push_run`.
+        } else if self.dtype == DType::String {
             self.strings[at..at + count].clone_from_slice(&from.strings[start..start + count]);
         } else {
             let w = self.width;

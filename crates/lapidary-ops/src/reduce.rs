@@ -22,7 +22,10 @@ pub(crate) fn chosen(node: &Node, named: Option<Vec<i64>>, rank: usize) -> Optio
     }
     let mut out = vec![false; rank];
     for a in named {
-        *out.get_mut(axis_index(a, rank)?)? = true;
+        // An axis cannot go twice.
+        if std::mem::replace(out.get_mut(axis_index(a, rank)?)?, true) {
+            return None;
+        }
     }
     Some(out)
 }
@@ -38,7 +41,7 @@ pub(crate) fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let named = if c.has(1) { c.ints(1) } else { Some(attribute.unwrap_or_default()) };
     let Some(named) = named else {
         // Axes that only the run knows: their number may be known.
-        let count = c.dims(1).and_then(|d| d.first()?.as_const()).filter(|n| *n > 0 && *n <= dims.len() as i64);
+        let count = c.dims(1).filter(|d| d.len() == 1).and_then(|d| d[0].as_const()).filter(|n| *n > 0 && *n <= dims.len() as i64);
         let shape = match (keeps(c.node), count) {
             (true, _) => c.fresh_shape(dims.len()),
             (false, Some(n)) => c.fresh_shape(dims.len() - n as usize),
@@ -48,7 +51,7 @@ pub(crate) fn infer(c: &mut InferCtx<'_>) -> Result<()> {
         return Ok(());
     };
     let Some(reduced) = chosen(c.node, Some(named.clone()), dims.len()) else {
-        return Err(c.error("bad-axis", format!("axes {named:?} do not exist in a tensor of rank {}", dims.len())).into());
+        return Err(c.error("bad-axis", format!("axes {named:?} do not exist, or twice, in a tensor of rank {}", dims.len())).into());
     };
     let keep = keeps(c.node);
     let out = dims.iter().zip(&reduced).filter_map(|(d, r)| match (r, keep) {
@@ -90,8 +93,11 @@ pub(crate) struct Reduction {
 /// The reduction that the node asks for.
 pub(crate) fn plan(c: &EvalCtx<'_>) -> Result<Reduction> {
     let t = c.tensor(0)?;
+    if c.has(1) && c.tensor(1)?.rank() > 1 {
+        return Err(c.error("bad-axis", "the axes must be a vector").into());
+    }
     let named = if c.has(1) { Some(c.ints(1)?) } else { c.node.attrs.ints("axes").map(<[i64]>::to_vec) };
-    let bad = || c.error("bad-axis", format!("axes {named:?} do not exist in a tensor of rank {}", t.rank()));
+    let bad = || c.error("bad-axis", format!("axes {named:?} do not exist, or twice, in a tensor of rank {}", t.rank()));
     let reduced = chosen(c.node, named.clone(), t.rank()).ok_or_else(bad)?;
     let mut plan = over(t.sizes(), &reduced);
     if !keeps(c.node) {
