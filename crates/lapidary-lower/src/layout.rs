@@ -148,7 +148,8 @@ fn spread(p: &Program, wish: &mut [Option<usize>]) {
     }
 }
 
-/// Inputs and outputs keep the layout that the user sees. Where a window wants another, a copy in between is laid out freely.
+/// Inputs and outputs keep the layout that the user sees, constants that of the file. Where a window wants another, a copy in between is
+/// laid out freely.
 fn convert_edges(p: &mut Program) {
     let wish = wishes(p);
     for b in p.buffer_ids() {
@@ -172,7 +173,14 @@ fn convert_edges(p: &mut Program) {
                 p.kernels.iter_mut().for_each(|k| k.rename_buffers(&|x| if x == b { from } else { x }));
                 p.kernels.push(copy_kernel(&format!("layout:{}", buffer.name), from, b, &buffer, &[]));
             }
-            _ => {}
+            // Rearranged while compiling, for those that want it: the copy reads nothing but a constant.
+            BufferKind::Const(_) => {
+                let to = p.add_buffer(inner);
+                let readers: Vec<usize> = (0..p.kernels.len()).filter(|i| kernel_wishes(p, &p.kernels[*i]).contains(&(b, last))).collect();
+                readers.into_iter().for_each(|i| p.kernels[i].rename_buffers(&|x| if x == b { to } else { x }));
+                p.kernels.insert(0, copy_kernel(&format!("layout:{}", buffer.name), b, to, &buffer, &[]));
+            }
+            BufferKind::Temp => {}
         }
     }
 }
