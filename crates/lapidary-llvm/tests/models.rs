@@ -133,7 +133,7 @@ fn one() {
     }
 }
 
-/// Prints the kernels that write outputs.
+/// Prints the kernels whose names contain `LAPIDARY_KERNEL`, or those that write outputs.
 #[test]
 #[ignore = "needs LAPIDARY_MODEL"]
 fn last_kernels() {
@@ -141,7 +141,12 @@ fn last_kernels() {
         let mut graph = lapidary_onnx::read_model(Path::new(&path), &Default::default()).unwrap_or_else(|e| panic!("{e}")).graph;
         let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
         let p = lapidary_lower::lower(&graph, &facts).unwrap_or_else(|e| panic!("{e}")).program;
-        for k in p.kernels.iter().filter(|k| k.writes().iter().any(|b| matches!(p.buffer(*b).kind, BufferKind::Output(_)))) {
+        let wanted = std::env::var("LAPIDARY_KERNEL").ok();
+        let shown = |k: &&Kernel| match &wanted {
+            Some(part) => k.name.contains(part.as_str()),
+            None => k.writes().iter().any(|b| matches!(p.buffer(*b).kind, BufferKind::Output(_))),
+        };
+        for k in p.kernels.iter().filter(shown) {
             println!("{} {:?} {:?}", k.name, k.schedule, k.axes);
             let live = k.live_exprs();
             k.exprs.iter().enumerate().filter(|(i, _)| live[*i]).for_each(|(i, e)| println!("  e{i}: {e:?}"));

@@ -103,7 +103,7 @@ fn choose(kernel: &Kernel, program: &Program, cpu: Cpu) -> Result<Code> {
         Some(Schedule::Contract { n, m, .. }) => n.last().or(m.last()).map(|a| AxisId(*a)),
         _ => None,
     };
-    Ok(Code::Nest(Nest::of(kernel, fallback)?))
+    Ok(Code::Nest(Nest::of(kernel, program, fallback)?))
 }
 
 fn anonymous(kernel: &Kernel, program: &Program, buffers: &[BufferId]) -> (Kernel, Program) {

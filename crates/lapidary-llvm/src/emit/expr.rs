@@ -155,11 +155,22 @@ impl<'i, 'c> Emitter<'i, 'c> {
         }
         Ok(level)
     }
+    /// What tells values of one expression from each other: where the written-out loops are.
+    fn key(&self, e: ExprId, dep: &Dep) -> (ExprId, Vec<i64>) {
+        let axes = (0..self.kernel.axes.len() as u16).filter(|a| dep.axes >> a & 1 == 1);
+        (e, axes.filter_map(|a| self.axis(AxisId(a)).and_then(|(_, v)| self.constant_axis(v))).collect())
+    }
+    /// Remembers a value for the innermost scope.
+    pub fn remember(&mut self, e: ExprId, v: V) {
+        let dep = self.dep(e);
+        let key = self.key(e, &dep);
+        self.current().memo.insert(key, v);
+    }
     /// Forgets values that the store before may have changed.
     pub fn forget_pinned(&mut self) {
         for level in 0..=self.top() {
             let memo = std::mem::take(&mut self.scope(level).memo);
-            let kept = memo.into_iter().filter(|(e, _)| self.deps[e.0 as usize].as_ref().is_some_and(|d| !d.pinned)).collect();
+            let kept = memo.into_iter().filter(|((e, _), _)| self.deps[e.0 as usize].as_ref().is_some_and(|d| !d.pinned)).collect();
             self.scope(level).memo = kept;
         }
     }
@@ -345,14 +356,15 @@ impl<'i, 'c> Emitter<'i, 'c> {
     pub fn expr(&mut self, e: ExprId) -> Result<V> {
         let dep = self.dep(e);
         let level = self.level_of(&dep)?;
-        if let Some(v) = self.scope(level).memo.get(&e) {
+        let key = self.key(e, &dep);
+        if let Some(v) = self.scope(level).memo.get(&key) {
             return Ok(*v);
         }
         let saved = self.enter(level);
         let v = self.node(e);
         self.leave(saved);
         let v = v?;
-        self.scope(level).memo.insert(e, v);
+        self.scope(level).memo.insert(key, v);
         Ok(v)
     }
     /// Emits an expression at the current place; operands go to theirs.

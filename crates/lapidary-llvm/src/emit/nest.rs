@@ -5,7 +5,7 @@ use super::expr::{Emitter, Place, broken};
 use super::ir::{IntCmp as I, Ir, V};
 use super::{ops, types};
 use lapidary_ir::{DType, Dim, Result};
-use lapidary_kernel::{AxisId, BinaryOp, ExprId, ExprKind, Kernel, ReduceOp, Schedule, Stmt, UnaryOp};
+use lapidary_kernel::{AxisId, BinaryOp, ExprId, ExprKind, Kernel, Program, ReduceOp, Schedule, Stmt, UnaryOp, linearize};
 use std::collections::BTreeSet;
 
 /// Work that one chunk should hold, in units of about 0.1 ns: some tens of microseconds, so that claiming it costs nothing.
@@ -14,6 +14,8 @@ const CHUNK_WORK: i64 = 300_000;
 const UNROLL_LIMIT: i64 = 32;
 /// Partial results of a long reduction: enough to hide the latency of an addition.
 const PARTS: i64 = 4;
+/// Rows that share what is read once per vector.
+const STATIONARY_ROWS: i64 = 32;
 
 /// How a kernel is cut into loops, vectors and chunks.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Nest {
     blocks: Dim,
     tiles: Dim,
     tiles_per_chunk: Dim,
+    /// Vectors outside, rows inside.
+    stationary: bool,
     pub chunks: Dim,
     /// Offset in scratch memory of each local array.
     scratch: Vec<Option<Dim>>,
@@ -37,7 +41,7 @@ pub struct Nest {
 
 impl Nest {
     /// The nest of a kernel whose schedule is not a contraction (or a contraction that is run as a window along `fallback`).
-    pub fn of(kernel: &Kernel, fallback: Option<AxisId>) -> Result<Nest> {
+    pub fn of(kernel: &Kernel, program: &Program, fallback: Option<AxisId>) -> Result<Nest> {
         let vector = match (&kernel.schedule, fallback) {
             (_, Some(a)) => Some(a),
             (Some(Schedule::Map { vector } | Schedule::Window { vector } | Schedule::Row { vector }), _) => Some(AxisId(*vector)),
@@ -69,6 +73,9 @@ impl Nest {
         let tiles = &row_count * &blocks;
         let serial = kernel.serial || kernel.schedule == Some(Schedule::Serial);
         let tiles_per_chunk = if serial { tiles.maximum(&one) } else { Dim::from(CHUNK_WORK).floor_div(&tile.maximum(&one)).maximum(&one) };
+        // Weights of a depthwise convolution: read once per vector, not once per row.
+        let stationary = parallel && blocks.as_const() == Some(1) && vector.is_some_and(|a| varies_along(kernel, program, a, &rows));
+        let tiles_per_chunk = if stationary && !serial { tiles_per_chunk.maximum(&Dim::from(STATIONARY_ROWS)) } else { tiles_per_chunk };
         let chunks = if serial { one } else { tiles.ceil_div(&tiles_per_chunk) };
         let mut end = Dim::from(0);
         let scratch = kernel.locals.iter().map(|l| {
@@ -81,8 +88,25 @@ impl Nest {
             })
         });
         let scratch = scratch.collect();
-        Ok(Nest { lanes, vector, parallel, rows, block, blocks, tiles, tiles_per_chunk, chunks, scratch, scratch_bytes: end })
+        Ok(Nest { lanes, vector, parallel, rows, block, blocks, tiles, tiles_per_chunk, stationary, chunks, scratch, scratch_bytes: end })
     }
+}
+
+/// Whether a reduction reads elements that vary along `axis` but not along any of `rows`.
+fn varies_along(kernel: &Kernel, program: &Program, axis: AxisId, rows: &[AxisId]) -> bool {
+    let live = kernel.live_exprs();
+    let reduces = kernel.body.iter().any(|s| matches!(s, Stmt::Reduce { .. }));
+    let arrays = kernel.locals.iter().any(|l| !l.axes.is_empty());
+    let still = |e: &ExprKind| match e {
+        ExprKind::Load { buffer, index, guard, .. } if guard.is_empty() => {
+            let flat = linearize(index, &program.buffer(*buffer).dims);
+            let mut values = vec![];
+            flat.values(&mut values);
+            values.is_empty() && flat.mentions(axis) && !rows.iter().any(|r| flat.mentions(*r))
+        }
+        _ => false,
+    };
+    reduces && !arrays && kernel.exprs.iter().zip(live).any(|(e, live)| live && still(&e.kind))
 }
 
 /// Lanes such that the widest element fills a register of 64 bytes.
@@ -142,35 +166,53 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 self.places[l] = Some(Place::Scratch(self.at(0, |s| s.ir.gep_bytes(scratch, at))));
             }
         }
-        let (tiles, per_chunk, blocks) = (self.size(&nest.tiles)?, self.size(&nest.tiles_per_chunk)?, self.size(&nest.blocks)?);
-        let first = ir.mul(ir.arg(self.function, 2), per_chunk);
-        let last = ir.mul(ir.arg(self.function, 3), per_chunk);
-        let last = ir.select(ir.icmp(I::LLVMIntSLT, last, tiles), last, tiles);
+        let (tiles, per_chunk) = (self.size(&nest.tiles)?, self.size(&nest.tiles_per_chunk)?);
+        let (begin, end) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
+        let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
         let kernel = self.kernel;
-        self.for_each(first, last, 1, &[], |s, tile, _| {
-            let (row, block) = s.split(tile, blocks);
-            s.enter_point(&nest.rows, row)?;
-            match (nest.vector, nest.parallel) {
-                (Some(axis), true) => {
+        let carry_nothing = |_: &Ir, _: &[V], _: &[V]| Ok(vec![]);
+        let whole = |axis: AxisId| kernel.extent(axis).modulo(&Dim::from(nest.lanes as i64)).as_const() == Some(0);
+        let across = nest.vector.filter(|_| nest.parallel);
+        if let (Some(axis), true) = (across, nest.stationary) {
+            // Vector by vector, so that what varies along the vector axis alone stays in registers for all rows of a chunk.
+            let extent = self.size(kernel.extent(axis))?;
+            self.for_each(begin, end, 1, &[], |s, chunk, _| {
+                let first = ir.mul(chunk, per_chunk);
+                let last = min(ir.add(first, per_chunk), tiles);
+                let start = s.point(&nest.rows, first)?;
+                s.vector_loop(axis, ir.c64(0), extent, whole(axis), &[], 1, &carry_nothing, &mut |s, _| {
+                    s.each_row(&nest.rows, first, last, &start, &mut |s| s.statements(nest))?;
+                    Ok(vec![])
+                })
+            })?;
+        } else if let (Some(axis), false) = (across, nest.blocks.as_const() == Some(1)) {
+            let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
+            let (extent, blocks) = (self.size(kernel.extent(axis))?, self.size(&nest.blocks)?);
+            self.for_each(first, last, 1, &[], |s, tile, _| {
+                let (row, block) = s.split(tile, blocks);
+                s.enter_point(&nest.rows, row)?;
+                let low = ir.mul(block, ir.c64(nest.block));
+                let high = min(ir.add(low, ir.c64(nest.block)), extent);
+                s.vector_loop(axis, low, high, whole(axis), &[], 1, &carry_nothing, &mut |s, _| {
+                    s.statements(nest)?;
+                    Ok(vec![])
+                })
+            })?;
+        } else {
+            let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
+            let start = self.point(&nest.rows, first)?;
+            self.each_row(&nest.rows, first, last, &start, &mut |s| match across {
+                None => s.statements(nest),
+                Some(axis) => {
                     let extent = s.size(kernel.extent(axis))?;
-                    let one_block = nest.blocks.as_const() == Some(1);
-                    let low = if one_block { ir.c64(0) } else { ir.mul(block, ir.c64(nest.block)) };
-                    let high = if one_block {
-                        extent
-                    } else {
-                        let h = ir.add(low, ir.c64(nest.block));
-                        ir.select(ir.icmp(I::LLVMIntSLT, h, extent), h, extent)
-                    };
-                    let whole = kernel.extent(axis).modulo(&Dim::from(nest.lanes as i64)).as_const() == Some(0);
-                    s.vector_loop(axis, low, high, whole, &[], 1, &|_, _, _| Ok(vec![]), &mut |s, _| {
+                    s.vector_loop(axis, ir.c64(0), extent, whole(axis), &[], 1, &carry_nothing, &mut |s, _| {
                         s.statements(nest)?;
                         Ok(vec![])
                     })?;
+                    Ok(())
                 }
-                _ => s.statements(nest)?,
-            }
-            Ok(vec![])
-        })?;
+            })?;
+        }
         ir.ret(None);
         Ok(())
     }
@@ -183,10 +225,21 @@ impl<'i, 'c> Emitter<'i, 'c> {
     }
     /// Sets the axes to the point of that number, the last axis running fastest.
     pub fn enter_point(&mut self, axes: &[AxisId], number: V) -> Result<()> {
+        let at = self.point(axes, number)?;
+        self.set_point(axes, &at);
+        Ok(())
+    }
+    fn set_point(&mut self, axes: &[AxisId], at: &[V]) {
+        let values = axes.iter().zip(at).map(|(a, v)| (*a, super::scope::AxisValue::Scalar(*v)));
+        self.current().axes.extend(values);
+    }
+    /// The coordinates of the point of that number.
+    fn point(&mut self, axes: &[AxisId], number: V) -> Result<Vec<V>> {
         let mut rest = number;
+        let mut out = vec![number; axes.len()];
         for (n, a) in axes.iter().enumerate().rev() {
             let extent = self.kernel.extent(*a).clone();
-            let here = if extent.as_const() == Some(1) {
+            out[n] = if extent.as_const() == Some(1) {
                 self.ir.c64(0)
             } else if axes[..n].iter().all(|a| self.kernel.extent(*a).as_const() == Some(1)) {
                 rest
@@ -196,8 +249,35 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 rest = q;
                 r
             };
-            self.current().axes.push((*a, super::scope::AxisValue::Scalar(here)));
         }
+        Ok(out)
+    }
+    /// Runs the body for points `first .. last`, the first of which has coordinates `start`: counted on, with no division.
+    fn each_row(&mut self, axes: &[AxisId], first: V, last: V, start: &[V], body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        let ir = self.ir;
+        let kernel = self.kernel;
+        let moving: Vec<usize> = (0..axes.len()).filter(|i| kernel.extent(axes[*i]).as_const() != Some(1)).collect();
+        let extents = moving.iter().map(|i| self.size(kernel.extent(axes[*i]))).collect::<Result<Vec<_>>>()?;
+        let from: Vec<V> = moving.iter().map(|i| start[*i]).collect();
+        self.for_each(first, last, 1, &from, |s, _, at| {
+            let mut all = start.to_vec();
+            moving.iter().zip(at).for_each(|(i, v)| all[*i] = *v);
+            s.set_point(axes, &all);
+            body(s)?;
+            let mut next = at.to_vec();
+            let mut carry = ir.c64(1);
+            for i in (0..moving.len()).rev() {
+                let v = ir.add(at[i], carry);
+                if i == 0 {
+                    next[i] = v;
+                    break;
+                }
+                let wraps = ir.icmp(I::LLVMIntEQ, v, extents[i]);
+                next[i] = ir.select(wraps, ir.c64(0), v);
+                carry = ir.zext(wraps, ir.i64());
+            }
+            Ok(next)
+        })?;
         Ok(())
     }
 
@@ -490,7 +570,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
             self.current().locals.push(local);
             for (e, x) in kernel.exprs.iter().enumerate() {
                 if x.kind == ExprKind::Local(local) {
-                    self.current().memo.insert(ExprId(e as u32), v);
+                    self.remember(ExprId(e as u32), v);
                 }
             }
         }

@@ -22,7 +22,8 @@ pub enum AxisValue {
 pub struct Scope {
     /// Where outer values go while an inner scope is open: before this instruction.
     hoist: Option<V>,
-    pub memo: FxHashMap<ExprId, V>,
+    /// By expression and the values of those axes that are constants here (loops that are written out).
+    pub memo: FxHashMap<(ExprId, Vec<i64>), V>,
     pub axes: Vec<(AxisId, AxisValue)>,
     pub locals: Vec<LocalId>,
 }
@@ -97,7 +98,16 @@ impl<'i, 'c> Scopes<'i, 'c> {
     }
     /// The innermost value of an axis, and the level of its scope.
     pub fn axis(&self, axis: AxisId) -> Option<(usize, AxisValue)> {
-        self.stack.iter().enumerate().rev().find_map(|(level, s)| s.axes.iter().find(|(a, _)| *a == axis).map(|(_, v)| (level, *v)))
+        let found = self.stack.iter().enumerate().rev().find_map(|(level, s)| s.axes.iter().find(|(a, _)| *a == axis).map(|(_, v)| (level, *v)));
+        // A constant is known everywhere.
+        found.map(|(level, v)| if self.constant_axis(v).is_some() { (0, v) } else { (level, v) })
+    }
+    /// The position of an axis in a loop that is written out.
+    pub fn constant_axis(&self, v: AxisValue) -> Option<i64> {
+        match v {
+            AxisValue::Scalar(v) => self.ir.as_const_int(v),
+            AxisValue::Lanes(_) => None,
+        }
     }
     pub fn local_level(&self, local: LocalId) -> Option<usize> {
         self.stack.iter().rposition(|s| s.locals.contains(&local))
