@@ -46,8 +46,10 @@ pub fn raise_weight_scales(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outco
             continue;
         }
         let Some(b) = biased(g, id) else { continue };
-        // Slightly more than the quotient asks for, since scales are rounded.
-        let needed = |v: f32| (f64::from(v.abs()) / (f64::from(b.scale_x) * f64::from(i32::MAX)) * 1.0001) as f32;
+        // Slightly more than the quotient asks for, since scales are rounded; and the product of the scales must be a normal float.
+        let sx = f64::from(b.scale_x);
+        let least = f64::from(f32::MIN_POSITIVE) * 2.0 / sx;
+        let needed = |v: f32| (f64::from(v.abs()) / (sx * f64::from(i32::MAX)) * 1.0001).max(least) as f32;
         let mut raised = b.scales_w.clone();
         for (s, v) in raised.iter_mut().zip(&b.values) {
             *s = s.max(needed(*v));
