@@ -11,13 +11,17 @@ use crate::cells::room;
 use crate::contract::{Extents, contract};
 use crate::forms;
 use crate::forms::new_attribute;
+use crate::lower::Operand;
 use crate::numbers::{floats, store};
 use crate::shapes::{Report, broadcast_sizes, broadcast_strides, size_of};
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
+use crate::slide::accumulator;
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{Attrs, DType, Dim, Result, Shape, Tensor};
+use lapidary_kernel::{AxisId, BinaryOp, ExprId, Index, KernelBuilder, ReduceOp, UnaryOp};
 
 pub static DEF: OpDef = OpDef {
     eval: Some(eval),
+    lower: Some(lower),
     forms: &[new_attribute!(25, "left_window_size", -1; "right_window_size", -1), LENGTHS],
     ..OpDef::base("Attention", include_str!("attention.rs"), infer)
 };
@@ -249,4 +253,248 @@ fn softmax_row(row: &mut [f64]) {
     row.iter_mut().for_each(|v| *v = (*v - largest).exp());
     let sum: f64 = row.iter().sum();
     row.iter_mut().for_each(|v| *v /= sum);
+}
+
+/// Three kernels, as of MatMul, Softmax, MatMul, so that what is known of those holds of this; and copies of the past.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (q, k0, v0, y) = (c.input(0)?, c.input(1)?, c.input(2)?, c.output(0)?);
+    let attrs = c.node().attrs.clone();
+    let count = |name: &str, x: &Operand| match x.rank() {
+        4 => x.dims[1].clone(),
+        _ => Dim::from(attrs.int(name).unwrap_or(1).max(1)),
+    };
+    let (heads, shared_heads) = (count("q_num_heads", &q), count("kv_num_heads", &k0));
+    let per = heads.floor_div(&shared_heads);
+    let (k, v) = if c.has(4) {
+        (present(c, 4, 1, &k0, &shared_heads)?, present(c, 5, 2, &v0, &shared_heads)?)
+    } else {
+        for (o, x) in [(1, &k0), (2, &v0)] {
+            if c.wants(o) {
+                let to = c.output(o)?;
+                copy_heads(c, x, &to, &Dim::from(0))?;
+            }
+        }
+        (k0, v0)
+    };
+    let steps = |x: &Operand| if x.rank() == 4 { x.dims[2].clone() } else { x.dims[1].clone() };
+    let size = |x: &Operand, h: &Dim| if x.rank() == 4 { x.dims[3].clone() } else { x.dims[2].floor_div(h) };
+    let (batch, rows, columns) = (q.dims[0].clone(), steps(&q), steps(&k));
+    let (depth, width) = (size(&q, &heads), size(&v, &shared_heads));
+    let sum = accumulator(q.dtype);
+    let all = [batch.clone(), heads.clone(), rows.clone(), columns.clone()];
+    let scores = c.temp("scores", sum, &all);
+    let extras = Extras::of(c, &all)?;
+    let shown = attrs.int("qk_matmul_output_mode").unwrap_or(0);
+    if c.wants(3) && shown != 3 && (shown != 0 || attrs.float("softcap").unwrap_or(0.0) != 0.0 || extras.any()) {
+        return Err(c.unsupported("scores before softmax are not compiled as a result").into());
+    }
+
+    // q·kᵀ, scaled, capped, masked.
+    let mut b = c.kernel();
+    let (n, g, h) = (b.parallel("n", batch.clone()), b.parallel("g", shared_heads.clone()), b.parallel("h", per.clone()));
+    let (i, j) = (b.parallel("i", rows.clone()), b.parallel("j", columns.clone()));
+    let head = Index::from(g).scale(&per).add(&h.into());
+    let d = b.axis("d", depth.clone());
+    let left = b.load(q.buffer, q.dtype, at(&q, n, &head, i, d, &depth));
+    let right = b.load(k.buffer, k.dtype, at(&k, n, &g.into(), j, d, &depth));
+    let (left, right) = (b.cast(sum, left), b.cast(sum, right));
+    let product = b.mul(left, right);
+    let mut s = b.reduce(ReduceOp::Sum, sum, &[d], product);
+    let scale = match (attrs.float("scale"), depth.as_const()) {
+        (Some(s), _) => b.constant(sum, s as f64),
+        (None, Some(d)) => b.constant(sum, 1.0 / (d as f64).sqrt()),
+        (None, None) => {
+            let d = b.index(Index::from(depth.clone()));
+            let d = b.cast(sum, d);
+            let d = b.unary(UnaryOp::Sqrt, d);
+            b.unary(UnaryOp::Reciprocal, d)
+        }
+    };
+    s = b.mul(s, scale);
+    let cap = attrs.float("softcap").unwrap_or(0.0) as f64;
+    if cap > 0.0 {
+        let cap = b.constant(sum, cap);
+        s = b.div(s, cap);
+        s = b.unary(UnaryOp::Tanh, s);
+        s = b.mul(s, cap);
+    }
+    let index: Vec<Index> = vec![n.into(), head, i.into(), j.into()];
+    s = extras.apply(&mut b, s, &index, &all);
+    b.store(scores.buffer, index, s);
+    c.push(b);
+
+    // Softmax along the keys; a row without any key is zeros.
+    let weights = if c.wants(3) && shown == 3 { c.output(3)? } else { c.temp("weights", sum, &all) };
+    let mut b = c.kernel();
+    let at_row: Vec<Index> = b.parallel_all("i", &all[..3]).into_iter().map(Into::into).collect();
+    let j = b.axis("j", columns.clone());
+    let index: Vec<Index> = at_row.into_iter().chain([j.into()]).collect();
+    let s = b.load(scores.buffer, sum, index.clone());
+    let mut largest = b.reduce(ReduceOp::Max, sum, &[j], s);
+    let zero = b.constant(sum, 0.0);
+    if extras.any() {
+        let lowest = b.constant(sum, f64::NEG_INFINITY);
+        let nothing = b.binary(BinaryOp::Eq, largest, lowest);
+        largest = b.select(nothing, zero, largest);
+    }
+    let e = b.sub(s, largest);
+    let e = b.unary(UnaryOp::Exp, e);
+    let e = b.keep(&[j], e);
+    let mut total = b.reduce(ReduceOp::Sum, sum, &[j], e);
+    if extras.any() {
+        let (none, one) = (b.binary(BinaryOp::Eq, total, zero), b.constant(sum, 1.0));
+        total = b.select(none, one, total);
+    }
+    let e = b.div(e, total);
+    let e = b.cast(weights.dtype, e);
+    b.store_along(weights.buffer, index, &[j], e);
+    c.push(b);
+
+    // ·v
+    let mut b = c.kernel();
+    let (n, g, h) = (b.parallel("n", batch), b.parallel("g", shared_heads), b.parallel("h", per.clone()));
+    let (i, d) = (b.parallel("i", rows), b.parallel("d", width.clone()));
+    let head = Index::from(g).scale(&per).add(&h.into());
+    let j = b.axis("j", columns);
+    let left = b.load(weights.buffer, weights.dtype, [n.into(), head.clone(), i.into(), j.into()]);
+    let right = b.load(v.buffer, v.dtype, at(&v, n, &g.into(), j, d, &width));
+    let (left, right) = (b.cast(sum, left), b.cast(sum, right));
+    let product = b.mul(left, right);
+    let s = b.reduce(ReduceOp::Sum, sum, &[j], product);
+    let s = b.cast(y.dtype, s);
+    let to = at(&y, n, &head, i, d, &width);
+    b.store(y.buffer, to, s);
+    c.push(b);
+    if c.wants(3) && shown == 0 {
+        let to = c.output(3)?;
+        crate::views::gather_view(c, &scores, &to, |_, at| (at.to_vec(), vec![]))?;
+    }
+    Ok(())
+}
+
+/// The index into an operand of either form.
+fn at(x: &Operand, batch: AxisId, head: &Index, step: AxisId, d: AxisId, size: &Dim) -> Vec<Index> {
+    match x.rank() {
+        4 => vec![batch.into(), head.clone(), step.into(), d.into()],
+        _ => vec![batch.into(), step.into(), head.scale(size).add(&d.into())],
+    }
+}
+
+/// The past and the new steps in one buffer, [batch, heads, steps, size].
+fn present(c: &mut LowerCtx<'_>, past: usize, output: usize, new: &Operand, heads: &Dim) -> Result<Operand> {
+    let old = c.input(past)?;
+    let (steps, size) = match new.rank() {
+        4 => (new.dims[2].clone(), new.dims[3].clone()),
+        _ => (new.dims[1].clone(), new.dims[2].floor_div(heads)),
+    };
+    let to = if c.wants(output) {
+        c.output(output)?
+    } else {
+        c.temp(if output == 1 { "keys" } else { "values" }, new.dtype, &[new.dims[0].clone(), heads.clone(), &old.dims[2] + &steps, size])
+    };
+    copy_heads(c, &old, &to, &Dim::from(0))?;
+    copy_heads(c, new, &to, &old.dims[2])?;
+    Ok(to)
+}
+
+/// Stores an operand of either form into [batch, heads, steps, size], from step `first` on.
+fn copy_heads(c: &mut LowerCtx<'_>, x: &Operand, to: &Operand, first: &Dim) -> Result<()> {
+    let mut b = c.kernel();
+    let steps = if x.rank() == 4 { x.dims[2].clone() } else { x.dims[1].clone() };
+    let (n, h) = (b.parallel("n", to.dims[0].clone()), b.parallel("h", to.dims[1].clone()));
+    let (t, d) = (b.parallel("t", steps), b.parallel("d", to.dims[3].clone()));
+    let v = b.load(x.buffer, x.dtype, at(x, n, &h.into(), t, d, &to.dims[3]));
+    b.store(to.buffer, [n.into(), h.into(), Index::from(t).add_dim(first), d.into()], v);
+    c.push(b);
+    Ok(())
+}
+
+/// What changes scores: a mask, and rules of position.
+struct Extras {
+    mask: Option<Operand>,
+    lengths: Option<Operand>,
+    causal: bool,
+    left: Option<i64>,
+    right: Option<i64>,
+    /// The steps before the first query, without lengths.
+    past: Dim,
+}
+
+impl Extras {
+    fn of(c: &mut LowerCtx<'_>, all: &[Dim; 4]) -> Result<Extras> {
+        let attrs = c.node().attrs.clone();
+        let window = |name: &str| attrs.int(name).filter(|w| *w >= 0);
+        let past = c.node().input(4).and_then(|v| Some(c.graph.ty(v).dims()?.get(2)?.clone())).unwrap_or(Dim::from(0));
+        let mask = if c.has(3) { Some(c.input(3)?) } else { None };
+        if let Some(m) = &mask {
+            let lead = 4usize.checked_sub(m.rank()).ok_or_else(|| c.unsupported("the mask has more than 4 axes"))?;
+            for (d, a) in m.dims.iter().zip(&all[lead..]).take(m.rank().saturating_sub(1)) {
+                c.check_equal(d, a, true);
+            }
+        }
+        let lengths = if c.has(6) { Some(c.input(6)?) } else { None };
+        let causal = attrs.int("is_causal").unwrap_or(0) != 0;
+        Ok(Extras { mask, lengths, causal, left: window("left_window_size"), right: window("right_window_size"), past })
+    }
+    fn any(&self) -> bool {
+        self.mask.is_some() || self.lengths.is_some() || self.causal || self.left.is_some() || self.right.is_some()
+    }
+    /// The score of the point (batch, head, query, key).
+    fn apply(&self, b: &mut KernelBuilder, mut s: ExprId, index: &[Index], all: &[Dim; 4]) -> ExprId {
+        let sum = b.dtype(s);
+        let lowest = b.constant(sum, f64::NEG_INFINITY);
+        if let Some(m) = &self.mask {
+            let from = b.broadcast(index, all, &m.dims);
+            // Keys beyond the end of the mask are hidden.
+            let guard = match m.dims.last() {
+                Some(d) if d.as_const() != Some(1) => vec![(index[3].clone(), d.clone())],
+                _ => vec![],
+            };
+            if m.dtype == DType::Bool {
+                let v = b.load_guarded(m.buffer, m.dtype, from, guard, None);
+                s = b.select(v, s, lowest);
+            } else {
+                let outside = b.constant(m.dtype, f64::NEG_INFINITY);
+                let v = b.load_guarded(m.buffer, m.dtype, from, guard, Some(outside));
+                let v = b.cast(sum, v);
+                s = b.add(s, v);
+            }
+        }
+        if !(self.causal || self.left.is_some() || self.right.is_some() || self.lengths.is_some()) {
+            return s;
+        }
+        let key = b.index(index[3].clone());
+        let length = self.lengths.as_ref().map(|l| {
+            let v = b.load(l.buffer, l.dtype, [index[0].clone()]);
+            b.cast(DType::I64, v)
+        });
+        let position = match length {
+            Some(l) => {
+                let own = b.index(index[2].add_dim(&-&all[2]));
+                b.add(l, own)
+            }
+            None => b.index(index[2].add_dim(&self.past)),
+        };
+        let mut hide = |b: &mut KernelBuilder, seen: ExprId| s = b.select(seen, s, lowest);
+        if self.causal {
+            let seen = b.binary(BinaryOp::Le, key, position);
+            hide(b, seen);
+        }
+        let distance = b.sub(position, key);
+        if let Some(w) = self.left {
+            let w = b.int(DType::I64, w);
+            let seen = b.binary(BinaryOp::Le, distance, w);
+            hide(b, seen);
+        }
+        if let Some(w) = self.right {
+            let w = b.int(DType::I64, -w);
+            let seen = b.binary(BinaryOp::Ge, distance, w);
+            hide(b, seen);
+        }
+        if let Some(l) = length {
+            let seen = b.binary(BinaryOp::Lt, key, l);
+            hide(b, seen);
+        }
+        s
+    }
 }

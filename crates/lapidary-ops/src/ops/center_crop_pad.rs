@@ -5,10 +5,12 @@
 
 use crate::cells::{CellsMut, room, strided, strides};
 use crate::shapes::{axes_in, place, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
-use lapidary_ir::{Result, Shape, Tensor};
+use crate::views::gather_view;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Dim, Result, Shape, Tensor};
+use lapidary_kernel::Index;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("CenterCropPad", include_str!("center_crop_pad.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("CenterCropPad", include_str!("center_crop_pad.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -53,4 +55,20 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let mut out = CellsMut::copy(&Tensor::zeros(x.dtype(), &sizes)?);
     place(&mut out, &sizes, &middle, &corner);
     Ok(vec![out.finish(&sizes)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, y) = (c.input(0)?, c.output(0)?);
+    let two = Dim::from(2);
+    // Cropping moves the reader inwards, padding outwards; both halves are rounded down.
+    let shift = |have: &Dim, want: &Dim| {
+        let zero = Dim::from(0);
+        &(have - want).maximum(&zero).floor_div(&two) - &(want - have).maximum(&zero).floor_div(&two)
+    };
+    let moves: Vec<Dim> = x.dims.iter().zip(&y.dims).map(|(h, w)| shift(h, w)).collect();
+    gather_view(c, &x, &y, |_, at| {
+        let from: Vec<Index> = at.iter().zip(&moves).map(|(i, m)| i.add_dim(m)).collect();
+        let guard = from.iter().cloned().zip(x.dims.iter().cloned()).collect();
+        (from, guard)
+    })
 }

@@ -4,11 +4,11 @@
 //! Source: ONNX Constant-25.
 
 use crate::shapes::{Report, index_in, size_of};
-use crate::{Contents, Datum, EvalCtx, InferCtx, OpDef};
+use crate::{Contents, Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{Attr, Attrs, Result, Tensor};
 use std::sync::Arc;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Constant", include_str!("constant.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Constant", include_str!("constant.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let value = value(c, &c.node.attrs)?;
@@ -65,4 +65,9 @@ fn dense(c: &impl Report, values: &Tensor, indices: &Tensor, dims: &[i64]) -> Re
         out.put(place, &cells, v);
     }
     out.finish(&sizes)
+}
+
+/// The value is a constant of the program; nothing is computed.
+fn lower(_: &mut LowerCtx<'_>) -> Result<()> {
+    Ok(())
 }

@@ -5,14 +5,14 @@
 
 use crate::cells::room;
 use crate::contract::{Extents, Number, contract};
+use crate::lower::Operand;
 use crate::ops::mat_mul::reals;
 use crate::shapes::{Report, size_of};
 use crate::slide::{Slide, accumulator};
 use crate::window::{Window, kernel_shape, out_dims};
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
-use lapidary_kernel::{Index, ReduceOp};
-
 use lapidary_ir::{Attrs, DType, Dim, Result, Shape};
+use lapidary_kernel::{ExprId, Index, KernelBuilder, ReduceOp};
 
 pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Conv", include_str!("conv.rs"), infer) };
 
@@ -161,6 +161,39 @@ pub fn add_bias(c: &EvalCtx<'_>, out: &mut [f64], sizes: &[usize], bias: &[f64])
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (x, w, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
     let bias = if c.has(2) { Some(c.input(2)?) } else { None };
+    let sum = accumulator(y.dtype);
+    lower_conv(
+        c,
+        &x,
+        &w,
+        &y,
+        sum,
+        None,
+        |_, u, v, _| (u, v),
+        |k, v, channel| match &bias {
+            Some(b) => {
+                let b = k.load(b.buffer, b.dtype, [channel.clone()]);
+                let b = k.cast(sum, b);
+                k.add(v, b)
+            }
+            None => v,
+        },
+    )
+}
+
+/// The kernel of a convolution: `end(Σ x'·w')`, where `terms` makes x' and w' of the elements, and both are given the channel of the
+/// result. Sums are of type `sum`; the padding is the one element of `padding`, or 0.
+#[allow(clippy::too_many_arguments)]
+pub fn lower_conv(
+    c: &mut LowerCtx<'_>,
+    x: &Operand,
+    w: &Operand,
+    y: &Operand,
+    sum: DType,
+    padding: Option<&Operand>,
+    terms: impl FnOnce(&mut KernelBuilder, ExprId, ExprId, &Index) -> (ExprId, ExprId),
+    end: impl FnOnce(&mut KernelBuilder, ExprId, &Index) -> ExprId,
+) -> Result<()> {
     let group = Dim::from(c.node().attrs.int("group").unwrap_or(1));
     let kernel = Slide::kernel_of(c, &w.dims[2..])?;
     let slide = Slide::of(c, kernel, &x.dims[2..], &y.dims[2..])?;
@@ -177,17 +210,14 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let out = Index::from(g).scale(&per).add(&o.into());
     let mut weight = vec![out.clone(), channel.into()];
     weight.extend(window.iter().map(|a| Index::from(*a)));
-    let sum = accumulator(y.dtype);
-    let (u, v) = (k.load_guarded(x.buffer, x.dtype, from, guard, None), k.load(w.buffer, w.dtype, weight));
+    let outside = padding.map(|z| k.load(z.buffer, z.dtype, vec![Index::from(0); z.rank()]));
+    let (u, v) = (k.load_guarded(x.buffer, x.dtype, from, guard, outside), k.load(w.buffer, w.dtype, weight));
     let (u, v) = (k.cast(sum, u), k.cast(sum, v));
+    let (u, v) = terms(&mut k, u, v, &out);
     let v = k.mul(u, v);
     let over: Vec<_> = [channel].into_iter().chain(window).collect();
-    let mut v = k.reduce(ReduceOp::Sum, sum, &over, v);
-    if let Some(b) = bias {
-        let b = k.load(b.buffer, b.dtype, [out.clone()]);
-        let b = k.cast(sum, b);
-        v = k.add(v, b);
-    }
+    let v = k.reduce(ReduceOp::Sum, sum, &over, v);
+    let v = end(&mut k, v, &out);
     let v = k.cast(y.dtype, v);
     let mut to = vec![n.into(), out];
     to.extend(at);

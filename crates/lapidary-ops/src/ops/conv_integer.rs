@@ -4,12 +4,15 @@
 //! Source: ONNX ConvInteger-10.
 
 use crate::cells::room;
+use crate::ops::conv::lower_conv;
 use crate::ops::conv::{Plan, conv_shape};
 use crate::ops::mat_mul_integer::centred;
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::ops::mat_mul_integer::{less_zero, zero_points};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{DType, Result, Tensor};
+use lapidary_kernel::{Index, KernelBuilder};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ConvInteger", include_str!("conv_integer.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("ConvInteger", include_str!("conv_integer.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let shape = conv_shape(c, 1)?;
@@ -28,4 +31,11 @@ pub fn integer_conv(c: &EvalCtx<'_>, x: &Tensor, w: &Tensor, zeros: (usize, usiz
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let (out, sizes) = integer_conv(c, c.tensor(0)?, c.tensor(1)?, (2, 3))?;
     Ok(vec![Tensor::from_i64(DType::I32, &sizes, &out)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, w, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let (zx, zw) = (zero_points(c, 2)?, zero_points(c, 3)?);
+    let terms = |k: &mut KernelBuilder, u, v, channel: &Index| (less_zero(k, u, zx.as_ref(), None), less_zero(k, v, zw.as_ref(), Some(channel)));
+    lower_conv(c, &x, &w, &y, DType::I32, zx.as_ref(), terms, |_, v, _| v)
 }

@@ -7,11 +7,13 @@
 use crate::cells::{room, strided, strides};
 use crate::contract::{Extents, contract};
 use crate::shapes::Report;
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::slide::accumulator;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
+use lapidary_kernel::{AxisId, ExprId, Index, ReduceOp};
 use std::collections::BTreeMap;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("Einsum", include_str!("einsum.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Einsum", include_str!("einsum.rs"), infer) };
 
 /// A named axis: a letter, or one of the broadcast axes counted from the last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -249,4 +251,52 @@ fn multiply(c: &EvalCtx<'_>, a: &Term, b: &Term, needed: &dyn Fn(&Label) -> bool
 fn drop_axis(term: &Term, label: &Label) -> Result<Term> {
     let labels: Vec<Label> = term.labels.iter().filter(|l| *l != label).copied().collect();
     Ok(Term { t: arrange(term, &labels)?, labels })
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let operands = (0..c.node().inputs().len()).map(|i| c.input(i)).collect::<Result<Vec<_>>>()?;
+    let y = c.output(0)?;
+    let text = c.node().attrs.str("equation").unwrap_or("").to_string();
+    let equation = Equation::parse(c, &text, &operands.iter().map(|t| t.rank()).collect::<Vec<_>>())?;
+    // The size of each axis: that of the operands that are not broadcast along it.
+    let mut sizes: BTreeMap<Label, Dim> = BTreeMap::new();
+    for (labels, t) in equation.inputs.iter().zip(&operands) {
+        for (l, d) in labels.iter().zip(&t.dims) {
+            match sizes.get(l) {
+                Some(have) if have.as_const() != Some(1) => c.check_equal(have, d, d.as_const() == Some(1)),
+                _ => {
+                    sizes.insert(*l, d.clone());
+                }
+            }
+        }
+    }
+    let mut k = c.kernel();
+    let mut axes: BTreeMap<Label, AxisId> = BTreeMap::new();
+    for (i, (l, d)) in equation.output.iter().zip(&y.dims).enumerate() {
+        axes.insert(*l, k.parallel(&format!("i{i}"), d.clone()));
+    }
+    let summed: Vec<(Label, Dim)> = sizes.into_iter().filter(|(l, _)| !equation.output.contains(l)).collect();
+    for (i, (l, d)) in summed.iter().enumerate() {
+        axes.insert(*l, k.axis(&format!("k{i}"), d.clone()));
+    }
+    let sum = accumulator(y.dtype);
+    let mut product: Option<ExprId> = None;
+    for (labels, t) in equation.inputs.iter().zip(&operands) {
+        let index = labels.iter().zip(&t.dims).map(|(l, d)| if d.as_const() == Some(1) { Index::from(0) } else { Index::from(axes[l]) });
+        let v = k.load(t.buffer, t.dtype, index.collect::<Vec<_>>());
+        let v = k.cast(sum, v);
+        product = Some(match product {
+            Some(p) => k.mul(p, v),
+            None => v,
+        });
+    }
+    let Some(mut v) = product else { return Err(c.unsupported("there are no operands").into()) };
+    if !summed.is_empty() {
+        let over: Vec<AxisId> = summed.iter().map(|(l, _)| axes[l]).collect();
+        v = k.reduce(ReduceOp::Sum, sum, &over, v);
+    }
+    let v = k.cast(y.dtype, v);
+    k.store(y.buffer, equation.output.iter().map(|l| Index::from(axes[l])).collect::<Vec<_>>(), v);
+    c.push(k);
+    Ok(())
 }

@@ -5,11 +5,14 @@
 
 use crate::forms;
 use crate::forms::new_attribute;
+use crate::pool::lower_window;
 use crate::pool::{Pool, infer_window};
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::Result;
+use lapidary_kernel::{BinaryOp, ExprId, KernelBuilder, ReduceOp, UnaryOp};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[DILATIONS, WHOLE_P], ..OpDef::base("LpPool", include_str!("lp_pool.rs"), infer) };
+pub static DEF: OpDef =
+    OpDef { eval: Some(eval), lower: Some(lower), forms: &[DILATIONS, WHOLE_P], ..OpDef::base("LpPool", include_str!("lp_pool.rs"), infer) };
 
 /// Version 18 brought dilations and the ceil mode.
 const DILATIONS: Form = new_attribute!(18, "ceil_mode", 0; then crate::ops::average_pool::no_dilations);
@@ -51,4 +54,16 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let pool = Pool::of(c)?;
     let norms = pool.each(|_, covered| norm(covered.iter().map(|i| pool.values[*i]), p));
     Ok(vec![crate::numbers::store(dtype, &pool.sizes, &norms)?.into()])
+}
+
+/// `|v|^p`.
+pub fn power(k: &mut KernelBuilder, v: ExprId, p: f64) -> ExprId {
+    let v = k.unary(UnaryOp::Abs, v);
+    let p = k.constant(k.dtype(v), p);
+    k.binary(BinaryOp::Pow, v, p)
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let p = c.node().attrs.int("p").unwrap_or(2) as f64;
+    lower_window(c, ReduceOp::Sum, move |k, v| power(k, v, p), move |k, v, _, _, _, _| power(k, v, 1.0 / p))
 }

@@ -5,10 +5,11 @@
 
 use crate::cells::room;
 use crate::contract::{Extents, Reals, contract};
+use crate::lower::Operand;
 use crate::shapes::{Report, broadcast_sizes, broadcast_strides};
 use crate::slide::accumulator;
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
-use lapidary_kernel::{Index, KernelBuilder, ReduceOp};
+use lapidary_kernel::{ExprId, Index, KernelBuilder, ReduceOp};
 
 use lapidary_ir::{DType, Dim, Result, Shape, Tensor};
 
@@ -116,6 +117,20 @@ pub fn reals(c: &EvalCtx<'_>, t: &Tensor) -> Result<Reals> {
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (a, b, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    lower_product(c, &a, &b, &y, accumulator(y.dtype), |_, u, v, _, _| (u, v), |_, v, _, _| v)
+}
+
+/// The kernel of a matrix product: `end(Σ a'·b')`, where `terms` makes a' and b' of the elements, and both are given the row and the
+/// column. Sums are of type `sum`.
+pub fn lower_product(
+    c: &mut LowerCtx<'_>,
+    a: &Operand,
+    b: &Operand,
+    y: &Operand,
+    sum: DType,
+    terms: impl FnOnce(&mut KernelBuilder, ExprId, ExprId, Option<&Index>, Option<&Index>) -> (ExprId, ExprId),
+    end: impl FnOnce(&mut KernelBuilder, ExprId, Option<&Index>, Option<&Index>) -> ExprId,
+) -> Result<()> {
     let (row, column) = (a.rank() > 1, b.rank() > 1);
     let depth = a.dims[a.rank() - 1].clone();
     c.check_equal(&depth, &b.dims[b.rank().saturating_sub(2).min(b.rank() - 1)], false);
@@ -132,18 +147,19 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
         k.broadcast(outer, &y.dims[..batch], own)
     };
     let (mut left, mut right) = (side(&k, &a.dims, a.rank().min(2)), side(&k, &b.dims, b.rank().min(2)));
-    left.extend(m);
+    left.extend(m.clone());
     left.push(inner.into());
     right.push(inner.into());
-    right.extend(n);
-    let sum = accumulator(y.dtype);
+    right.extend(n.clone());
     let (u, v) = (k.load(a.buffer, a.dtype, left), k.load(b.buffer, b.dtype, right));
     let (u, v) = (k.cast(sum, u), k.cast(sum, v));
+    let (u, v) = terms(&mut k, u, v, m.as_ref(), n.as_ref());
     let v = k.mul(u, v);
     let v = k.reduce(ReduceOp::Sum, sum, &[inner], v);
+    let v = end(&mut k, v, m.as_ref(), n.as_ref());
     let v = k.cast(y.dtype, v);
     k.store(y.buffer, at, v);
-    for (x, matrix) in [(&a, a.rank().min(2)), (&b, b.rank().min(2))] {
+    for (x, matrix) in [(a, a.rank().min(2)), (b, b.rank().min(2))] {
         let own = &x.dims[..x.rank() - matrix];
         for (d, r) in own.iter().rev().zip(y.dims[..batch].iter().rev()) {
             c.check_equal(d, r, true);

@@ -5,10 +5,12 @@
 
 use crate::cells::{Cells, CellsMut, room};
 use crate::shapes::axis_in;
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
-use lapidary_ir::{Dim, Result, Shape};
+use crate::views::axis_of;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{DType, Dim, Result, Shape};
+use lapidary_kernel::{BinaryOp, Index};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("OneHot", include_str!("one_hot.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("OneHot", include_str!("one_hot.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(2)?;
@@ -52,4 +54,25 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         }
     }
     Ok(vec![out.finish(&sizes)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (index, values, y) = (c.input(0)?, c.input(2)?, c.output(0)?);
+    let axis = axis_of(c, c.node().attrs.int("axis").unwrap_or(-1), y.rank())?;
+    let mut k = c.kernel();
+    let at: Vec<Index> = k.parallel_all("i", &y.dims).into_iter().map(Into::into).collect();
+    let from = at.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, i)| i.clone());
+    let v = k.load(index.buffer, index.dtype, from.collect::<Vec<_>>());
+    let v = k.cast(DType::I64, v);
+    let (depth, zero) = (k.index(Index::from(y.dims[axis].clone())), k.int(DType::I64, 0));
+    let shifted = k.add(v, depth);
+    let negative = k.binary(BinaryOp::Lt, v, zero);
+    let v = k.select(negative, shifted, v);
+    let here = k.index(at[axis].clone());
+    let hot = k.binary(BinaryOp::Eq, v, here);
+    let (off, on) = (k.load(values.buffer, values.dtype, [Index::from(0)]), k.load(values.buffer, values.dtype, [Index::from(1)]));
+    let v = k.select(hot, on, off);
+    k.store(y.buffer, at, v);
+    c.push(k);
+    Ok(())
 }

@@ -5,12 +5,16 @@
 //! Attributes as of Conv. Source: ONNX QLinearConv-10.
 
 use crate::ops::conv::conv_shape;
+use crate::ops::conv::lower_conv;
 use crate::ops::conv_integer::integer_conv;
+use crate::ops::mat_mul_integer::{at_line, less_zero, zero_points};
 use crate::ops::q_linear_mat_mul::{requantize, scales};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
-use lapidary_ir::Result;
+use crate::ops::q_linear_mat_mul::{round_to, scale_of};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{DType, Result};
+use lapidary_kernel::{Index, KernelBuilder};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("QLinearConv", include_str!("q_linear_conv.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("QLinearConv", include_str!("q_linear_conv.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(7)?;
@@ -35,4 +39,25 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     }
     let scale = |i: usize| sx[0] * sw[if sw.len() == 1 { 0 } else { i / run % channels }] / sy[0];
     Ok(vec![requantize(c, &sums, &sizes, scale, 7)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, w, y) = (c.input(0)?, c.input(3)?, c.output(0)?);
+    let (zx, zw, zero) = (zero_points(c, 2)?, zero_points(c, 5)?, c.input(7)?);
+    let (sx, sw, sy) = (c.input(1)?, c.input(4)?, c.input(6)?);
+    let bias = if c.has(8) { Some(c.input(8)?) } else { None };
+    let terms = |k: &mut KernelBuilder, u, v, channel: &Index| (less_zero(k, u, zx.as_ref(), None), less_zero(k, v, zw.as_ref(), Some(channel)));
+    lower_conv(c, &x, &w, &y, DType::I32, zx.as_ref(), terms, |k, v, channel| {
+        let v = match &bias {
+            Some(b) => {
+                let b = at_line(k, b, Some(channel));
+                k.add(v, b)
+            }
+            None => v,
+        };
+        let (sx, sw, sy) = (scale_of(k, &sx, None), scale_of(k, &sw, Some(channel)), scale_of(k, &sy, None));
+        let s = k.mul(sx, sw);
+        let s = k.div(s, sy);
+        round_to(k, v, s, &zero)
+    })
 }

@@ -4,12 +4,16 @@
 //! a, b, y: i8, u8 or floats of 8 bits; scales and zero points scalars, one for each row of a, or one for each column of b.
 //! Source: ONNX QLinearMatMul-21.
 
+use crate::lower::Operand;
+use crate::ops::mat_mul::lower_product;
 use crate::ops::mat_mul::product_shape;
 use crate::ops::mat_mul_integer::integer_product;
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
+use crate::ops::mat_mul_integer::{at_line, less_zero, zero_points};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{DType, Result, Shape, Tensor};
+use lapidary_kernel::{BinaryOp, ExprId, Index, KernelBuilder, UnaryOp};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("QLinearMatMul", include_str!("q_linear_mat_mul.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("QLinearMatMul", include_str!("q_linear_mat_mul.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let dtype = c.dtype(7)?;
@@ -49,4 +53,43 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let at = |s: &[f64], i: usize| if s.len() == 1 { s[0] } else { s[i % s.len()] };
     let scale = |i: usize| at(&sa, i / columns) * at(&sb, i % columns) / sy[0];
     Ok(vec![requantize(c, &sums, &sizes, scale, 7)?.into()])
+}
+
+/// A sum of products of integers as an integer of the result's type: `saturate(round(sum · scale) + zero)`.
+pub fn round_to(k: &mut KernelBuilder, sum: ExprId, scale: ExprId, zero: &Operand) -> ExprId {
+    let v = k.cast(DType::F32, sum);
+    let v = k.mul(v, scale);
+    let v = k.unary(UnaryOp::Round, v);
+    let z = at_line(k, zero, None);
+    let z = k.cast(DType::F32, z);
+    let v = k.add(v, z);
+    let (low, high) = zero.dtype.int_range().unwrap_or((0, 0));
+    let (low, high) = (k.constant(DType::F32, low as f64), k.constant(DType::F32, high as f64));
+    let v = k.binary(BinaryOp::Max, v, low);
+    let v = k.binary(BinaryOp::Min, v, high);
+    k.cast(zero.dtype, v)
+}
+
+/// A scale as f32.
+pub fn scale_of(k: &mut KernelBuilder, scale: &Operand, line: Option<&Index>) -> ExprId {
+    let s = at_line(k, scale, line);
+    k.cast(DType::F32, s)
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (a, b, y) = (c.input(0)?, c.input(3)?, c.output(0)?);
+    let (za, zb, zero) = (zero_points(c, 2)?, zero_points(c, 5)?, c.input(7)?);
+    let (sa, sb, sy) = (c.input(1)?, c.input(4)?, c.input(6)?);
+    if !a.dtype.is_int() || !zero.dtype.is_int() || [&sa, &sb, &sy].iter().any(|s| s.rank() > 1) {
+        return Err(c.unsupported("only integers with one scale for each row or column are compiled").into());
+    }
+    let terms = |k: &mut KernelBuilder, u, v, row: Option<&Index>, column: Option<&Index>| {
+        (less_zero(k, u, za.as_ref(), row), less_zero(k, v, zb.as_ref(), column))
+    };
+    lower_product(c, &a, &b, &y, DType::I32, terms, |k, v, row, column| {
+        let (sa, sb, sy) = (scale_of(k, &sa, row), scale_of(k, &sb, column), scale_of(k, &sy, None));
+        let s = k.mul(sa, sb);
+        let s = k.div(s, sy);
+        round_to(k, v, s, &zero)
+    })
 }

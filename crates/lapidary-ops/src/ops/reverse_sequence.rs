@@ -5,10 +5,12 @@
 
 use crate::cells::{pick, strides, visit};
 use crate::shapes::axis_in;
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
-use lapidary_ir::Result;
+use crate::views::{axis_of, gather_view};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{DType, Result};
+use lapidary_kernel::BinaryOp;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("ReverseSequence", include_str!("reverse_sequence.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("ReverseSequence", include_str!("reverse_sequence.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -32,4 +34,23 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         places.push(place);
     });
     Ok(vec![pick(x, x.sizes(), places)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, lengths, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let time = axis_of(c, c.node().attrs.int("time_axis").unwrap_or(0), x.rank())?;
+    let batch = axis_of(c, c.node().attrs.int("batch_axis").unwrap_or(1), x.rank())?;
+    gather_view(c, &x, &y, |k, at| {
+        let length = k.load(lengths.buffer, lengths.dtype, [at[batch].clone()]);
+        let length = k.cast(DType::I64, length);
+        let t = k.index(at[time].clone());
+        let one = k.int(DType::I64, 1);
+        let back = k.sub(length, t);
+        let back = k.sub(back, one);
+        let inside = k.binary(BinaryOp::Lt, t, length);
+        let from = k.select(inside, back, t);
+        let mut index = at.to_vec();
+        index[time] = k.wrapped_index(from, &x.dims[time]);
+        (index, vec![])
+    })
 }

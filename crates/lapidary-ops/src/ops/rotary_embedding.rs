@@ -7,10 +7,11 @@
 
 use crate::numbers::{floats, store};
 use crate::shapes::{index_in, size_of};
-use crate::{Datum, EvalCtx, InferCtx, OpDef};
-use lapidary_ir::Result;
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Dim, Result};
+use lapidary_kernel::{AxisId, Index};
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), ..OpDef::base("RotaryEmbedding", include_str!("rotary_embedding.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("RotaryEmbedding", include_str!("rotary_embedding.rs"), infer) };
 
 fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let x = c.ty(0)?;
@@ -63,4 +64,65 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         }
     }
     Ok(vec![store(x.dtype(), x.sizes(), &values)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (x, cos, sin, y) = (c.input(0)?, c.input(1)?, c.input(2)?, c.output(0)?);
+    let positions = if c.has(3) { Some(c.input(3)?) } else { None };
+    let attrs = &c.node().attrs;
+    let interleaved = attrs.int("interleaved").unwrap_or(0) != 0;
+    let (heads, steps, size) = match &x.dims[..] {
+        [_, h, t, s] => (h.clone(), t.clone(), s.clone()),
+        [_, t, hidden] => {
+            let h = Dim::from(attrs.int("num_heads").filter(|h| *h > 0).ok_or_else(|| c.unsupported("num_heads is missing"))?);
+            (h.clone(), t.clone(), hidden.floor_div(&h))
+        }
+        _ => return Err(c.unsupported("the operand has not rank 3 or 4").into()),
+    };
+    let turned = match attrs.int("rotary_embedding_dim").unwrap_or(0) {
+        0 => size.clone(),
+        d => Dim::from(d),
+    };
+    let half = turned.floor_div(&Dim::from(2));
+    let place = |b: AxisId, h: AxisId, t: AxisId, at: Index| match x.rank() {
+        4 => vec![b.into(), h.into(), t.into(), at],
+        _ => vec![b.into(), t.into(), Index::from(h).scale(&size).add(&at)],
+    };
+    let mut k = c.kernel();
+    let (b, h, t) = (k.parallel("b", x.dims[0].clone()), k.parallel("h", heads.clone()), k.parallel("t", steps.clone()));
+    let (r, i) = (k.parallel("r", Dim::from(2)), k.parallel("i", half.clone()));
+    // Number r of pair i, and its partner.
+    let member = |r: Index| match interleaved {
+        true => Index::from(i).scale(&Dim::from(2)).add(&r),
+        false => r.scale(&half).add(&i.into()),
+    };
+    let (own, partner) = (member(r.into()), member(Index::from(r).scale(&Dim::from(-1)).add_dim(&Dim::from(1))));
+    let row: Vec<Index> = match &positions {
+        Some(p) => {
+            let v = k.load(p.buffer, p.dtype, [b.into(), t.into()]);
+            vec![k.wrapped_index(v, &cos.dims[0]), i.into()]
+        }
+        None => vec![b.into(), t.into(), i.into()],
+    };
+    let (co, si) = (k.load(cos.buffer, cos.dtype, row.clone()), k.load(sin.buffer, sin.dtype, row));
+    let (u, v) = (k.load(x.buffer, x.dtype, place(b, h, t, own.clone())), k.load(x.buffer, x.dtype, place(b, h, t, partner)));
+    // The first of a pair takes the sine away, the second adds it.
+    let sign = k.index(Index::from(r).scale(&Dim::from(2)).add_dim(&Dim::from(-1)));
+    let sign = k.cast(x.dtype, sign);
+    let v = k.mul(si, v);
+    let v = k.mul(sign, v);
+    let u = k.mul(co, u);
+    let v = k.add(u, v);
+    k.store(y.buffer, place(b, h, t, own), v);
+    c.push(k);
+    if turned != size {
+        let mut k = c.kernel();
+        let (b, h, t) = (k.parallel("b", x.dims[0].clone()), k.parallel("h", heads), k.parallel("t", steps));
+        let rest = k.parallel("i", &size - &turned);
+        let at = Index::from(rest).add_dim(&turned);
+        let v = k.load(x.buffer, x.dtype, place(b, h, t, at.clone()));
+        k.store(y.buffer, place(b, h, t, at), v);
+        c.push(k);
+    }
+    Ok(())
 }

@@ -6,13 +6,17 @@
 use crate::cells::{Cells, CellsMut};
 use crate::forms;
 use crate::forms::new_attribute;
+use crate::lower::Operand;
 use crate::ops::gather_elements::places;
 use crate::shapes::move_contents;
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
+use crate::views::{axis_of, gather_view};
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{DType, Result, Tensor};
+use lapidary_kernel::{Index, KernelBuilder};
 
 pub static DEF: OpDef = OpDef {
     eval: Some(eval),
+    lower: Some(lower),
     forms: &[MORE_REDUCTIONS, new_attribute!(16, "reduction", "none"), SCATTER],
     ..OpDef::base("ScatterElements", include_str!("scatter_elements.rs"), infer)
 };
@@ -126,4 +130,37 @@ pub fn scatter(c: &EvalCtx<'_>, data: &Tensor, updates: &Tensor, places: &[usize
         };
     }
     Tensor::from_f64(data.dtype(), data.sizes(), &out)
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (data, index, updates, y) = (c.input(0)?, c.input(1)?, c.input(2)?, c.output(0)?);
+    let axis = axis_of(c, c.node().attrs.int("axis").unwrap_or(0), data.rank())?;
+    lower_scatter(c, &data, &updates, &y, |k, at| {
+        let v = k.load(index.buffer, index.dtype, at.to_vec());
+        let mut to = at.to_vec();
+        to[axis] = k.wrapped_index(v, &data.dims[axis]);
+        to
+    })
+}
+
+/// A copy of `data`, and then each element of `updates` stored where `place` says, one after the other, so that the last one stays.
+pub fn lower_scatter(
+    c: &mut LowerCtx<'_>,
+    data: &Operand,
+    updates: &Operand,
+    y: &Operand,
+    place: impl FnOnce(&mut KernelBuilder, &[Index]) -> Vec<Index>,
+) -> Result<()> {
+    if let Some(r) = reduction(c.node().attrs.str("reduction")) {
+        return Err(c.unsupported(format!("reduction '{r}' is not compiled")).into());
+    }
+    gather_view(c, data, y, |_, at| (at.to_vec(), vec![]))?;
+    let mut k = c.kernel();
+    let at: Vec<Index> = k.parallel_all("i", &updates.dims).into_iter().map(Into::into).collect();
+    let to = place(&mut k, &at);
+    let v = k.load(updates.buffer, updates.dtype, at);
+    k.store(y.buffer, to, v);
+    k.kernel_mut().serial = true;
+    c.push(k);
+    Ok(())
 }

@@ -5,13 +5,16 @@
 
 use crate::cells::strides;
 use crate::forms::new_attribute;
+use crate::ops::scatter_elements::lower_scatter;
 use crate::ops::scatter_elements::{reduction, scatter};
 use crate::shapes::{index_in, move_contents};
-use crate::{Datum, EvalCtx, Form, InferCtx, OpDef};
-use lapidary_ir::Result;
+use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
+use lapidary_ir::{Dim, Result};
+use lapidary_kernel::Index;
 
 pub static DEF: OpDef = OpDef {
     eval: Some(eval),
+    lower: Some(lower),
     forms: &[MORE, new_attribute!(16, "reduction", "none")],
     ..OpDef::base("ScatterND", include_str!("scatter_nd.rs"), infer)
 };
@@ -47,4 +50,21 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
         places.push(place);
     }
     Ok(vec![scatter(c, data, updates, &places, run)?.into()])
+}
+
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let (data, index, updates, y) = (c.input(0)?, c.input(1)?, c.input(2)?, c.output(0)?);
+    let depth = index.dims.last().and_then(Dim::as_const).and_then(|k| usize::try_from(k).ok()).filter(|k| *k <= data.rank());
+    let depth = depth.ok_or_else(|| c.unsupported("the length of index vectors is only known at run time"))?;
+    let outer = index.rank() - 1;
+    lower_scatter(c, &data, &updates, &y, |k, at| {
+        let mut to: Vec<Index> = vec![];
+        for j in 0..depth {
+            let from: Vec<Index> = at[..outer].iter().cloned().chain([Index::from(j as i64)]).collect();
+            let v = k.load(index.buffer, index.dtype, from);
+            to.push(k.wrapped_index(v, &data.dims[j]));
+        }
+        to.extend_from_slice(&at[outer..]);
+        to
+    })
 }

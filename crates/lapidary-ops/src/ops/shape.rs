@@ -4,10 +4,11 @@
 //! Source: ONNX Shape-25.
 
 use crate::forms::new_attribute;
-use crate::{Contents, Datum, EvalCtx, Form, InferCtx, OpDef};
+use crate::{Contents, Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{Attrs, DType, Result, Shape, Tensor};
+use lapidary_kernel::Index;
 
-pub static DEF: OpDef = OpDef { eval: Some(eval), forms: &[PART], ..OpDef::base("Shape", include_str!("shape.rs"), infer) };
+pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), forms: &[PART], ..OpDef::base("Shape", include_str!("shape.rs"), infer) };
 
 /// Version 15 brought start and end.
 const PART: Form = new_attribute!(15, "start", 0; then |g, n| match g.node(n).attrs.int("end") {
@@ -40,4 +41,18 @@ fn infer(c: &mut InferCtx<'_>) -> Result<()> {
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let sizes = c.tensor(0)?.sizes();
     Ok(vec![Tensor::from_vec(sizes[range(&c.node.attrs, sizes.len())].iter().map(|s| *s as i64).collect()).into()])
+}
+
+/// Sizes are known to the program: each is stored by itself.
+fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let y = c.output(0)?;
+    let x = c.node().input(0).and_then(|v| c.graph.ty(v).dims());
+    let dims = x.ok_or_else(|| c.unsupported("the rank is only known at run time"))?;
+    for (i, d) in dims[range(&c.node().attrs, dims.len())].iter().enumerate() {
+        let mut k = c.kernel();
+        let v = k.index(Index::from(d.clone()));
+        k.store(y.buffer, [Index::from(i as i64)], v);
+        c.push(k);
+    }
+    Ok(())
 }
