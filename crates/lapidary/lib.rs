@@ -26,8 +26,8 @@ mod text;
 
 pub use files::replace as replace_file;
 pub use lapidary_ir::{
-    Comparison, DType, Diagnostic, Diagnostics, Dim, Graph, Result, Severity, Shape, Tensor, TensorType, Tolerance, Type, compare as compare_tensors,
-    nearest,
+    Comparison, DType, Diagnostic, Diagnostics, Dim, Graph, Place, Result, Severity, Shape, Tensor, TensorType, Tolerance, Type,
+    compare as compare_tensors, nearest,
 };
 pub use lapidary_ops::Datum;
 pub use lapidary_rewrite::{Check, Effect, Ledger, Pipeline, Report, random_inputs};

@@ -143,12 +143,18 @@ impl Model {
         check_nodes(&onnx.graph, false, &mut found);
         if found.is_empty() {
             match infer_types(&mut onnx.graph) {
-                Ok(facts) => onnx.notes.extend(facts.notes),
-                Err(e) => found = e.0,
+                Ok(facts) => {
+                    onnx.notes.extend(facts.notes);
+                    check_nodes(&onnx.graph, true, &mut found);
+                }
+                // Operands of a wrong type are the cause where inference fails further down.
+                Err(e) => {
+                    check_nodes(&onnx.graph, true, &mut found);
+                    if found.is_empty() {
+                        found = e.0;
+                    }
+                }
             }
-        }
-        if found.is_empty() {
-            check_nodes(&onnx.graph, true, &mut found);
         }
         if found.is_empty() { Ok(Model { onnx }) } else { Err(text::with_lines(&onnx.graph, Diagnostics(found))) }
     }

@@ -128,6 +128,7 @@ pub struct ArenaBuffer {
 pub(crate) fn lower(graph: &Graph) -> Result<Plan> {
     let mut graph = graph.clone();
     let facts = crate::model::facts(&mut graph)?;
+    refuse_giants(&graph)?;
     let mut plan = lapidary_lower::lower(&graph, &facts)?;
     let symbols = plan.symbols();
     for (symbol, (low, high)) in &graph.symbols.bounds {
@@ -136,6 +137,22 @@ pub(crate) fn lower(graph: &Graph) -> Result<Plan> {
         }
     }
     Ok(plan)
+}
+
+/// The largest value that a model may compute, in bytes: what the evaluator allows too. Beyond it a size is a mistake, not a wish.
+const VALUE_BYTES_MAX: usize = 8 << 30;
+
+fn refuse_giants(graph: &Graph) -> Result<()> {
+    for id in graph.operators() {
+        for v in graph.node(id).outputs() {
+            let elements = v.ty.as_tensor().and_then(|t| t.shape.sizes()).map(|s| s.iter().fold(1usize, |n, s| n.saturating_mul(*s)));
+            if elements.is_some_and(|n| v.ty.dtype().bytes_for(n).is_none_or(|b| b > VALUE_BYTES_MAX)) {
+                let d = Diagnostic::unsupported("too-large", format!("the result {} is larger than {VALUE_BYTES_MAX} bytes", v.ty));
+                return Err(d.at(graph.node(id)).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Generates code for a graph and writes it.

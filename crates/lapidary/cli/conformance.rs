@@ -338,7 +338,7 @@ impl Worker {
     }
 
     fn case(&self, request: &Request, pipeline: Option<&lapidary::Pipeline>, global: &Global, answer: &mut Answer) -> Result<(), String> {
-        let text = |e: lapidary::Diagnostics| e.to_string();
+        let text = |e: lapidary::Diagnostics| one_line(&e);
         let tolerance = match request.tolerance {
             Wanted::AbsRel { rtol, atol } => Tolerance::AbsRel { rtol, atol },
             Wanted::MaxRel(r) => Tolerance::MaxRel(r),
@@ -371,6 +371,13 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The first mistake, without its help, and how many there are.
+fn one_line(e: &lapidary::Diagnostics) -> String {
+    let first = e.0.first().cloned().map(|d| Diagnostic { help: None, place: lapidary::Place { file: None, ..d.place }, ..d });
+    let more = if e.0.len() > 1 { format!(" (and {} more)", e.0.len() - 1) } else { String::new() };
+    format!("{}{more}", first.map_or(String::new(), |d| d.to_string().replace('\n', " ")))
 }
 
 fn data_sets(folder: &Path) -> Result<Vec<PathBuf>, String> {

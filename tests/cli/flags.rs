@@ -1,0 +1,372 @@
+//! One test per flag that writes files, or whose effect does not show in what is printed.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const CNN: &str = "examples/models/digits_cnn/model.onnx";
+const ARRAYS: &str = "examples/models/digits_cnn/reference_a.npz";
+
+struct Work(tempfile::TempDir);
+
+impl Work {
+    fn new() -> Work {
+        Work(tempfile::tempdir().unwrap())
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+}
+
+fn start(arguments: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_lapidary"));
+    c.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("NO_COLOR", "1").stdin(std::process::Stdio::null());
+    c
+}
+
+fn lapidary(arguments: &[&str]) -> Output {
+    start(arguments).output().unwrap()
+}
+
+fn ends(code: i32, arguments: &[&str]) -> (String, String) {
+    let out = lapidary(arguments);
+    let (o, e) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    assert_eq!(out.status.code(), Some(code), "{arguments:?}\n{o}{e}");
+    (o, e)
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let (out, _) = ends(0, &[arguments, &["--format", "json"]].concat());
+    serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: {e}\n{out}"))
+}
+
+fn entries(report: &Value) -> Vec<String> {
+    report["report"]["ledger"]["entries"].as_array().unwrap().iter().map(|e| e["pass"].as_str().unwrap().to_string()).collect()
+}
+
+fn same_results(model: &str) {
+    ends(0, &["run", model, "--backend", "eval", "--inputs", ARRAYS, "--expect", ARRAYS, "--max-rel", "1e-4"]);
+}
+
+#[test]
+fn opt_runs_the_default_level_and_keeps_results_and_opset() {
+    let w = Work::new();
+    let out = w.text("a.onnx");
+    let report = json(&["opt", CNN, "-o", &out]);
+    assert_eq!(report["written"], true);
+    assert_eq!(report["report"]["opset"], 18);
+    let entry = &report["report"]["ledger"]["entries"][0];
+    for field in ["nodes_before", "nodes_after", "bytes_before", "bytes_after", "multiply_adds_before", "time_ms"] {
+        assert!(entry[field].is_number(), "{field}: {entry}");
+    }
+    assert_eq!(report["report"]["ledger"]["pipeline"], json(&["pipelines", "-O2"])["text"]);
+    assert_eq!(json(&["inspect", &out])["opsets"]["ai.onnx"], 18);
+    same_results(&out);
+}
+
+#[test]
+fn levels_choose_pipelines() {
+    let w = Work::new();
+    assert!(entries(&json(&["opt", "-O0", CNN, "-o", &w.text("0.onnx")])).is_empty());
+    let three = json(&["opt", "-O3", CNN, "-o", &w.text("3.onnx")]);
+    assert_eq!(three["report"]["ledger"]["pipeline"], json(&["pipelines", "-O3"])["text"]);
+    same_results(&w.text("3.onnx"));
+    ends(2, &["opt", "-O4", CNN, "-o", &w.text("4.onnx")]);
+}
+
+#[test]
+fn passes_replace_the_level() {
+    let w = Work::new();
+    let report = json(&["opt", CNN, "-o", &w.text("a.onnx"), "--passes", "lift-constants, on(op=Conv)(dce), repeat{limit=2}(cse)"]);
+    assert_eq!(entries(&report), ["lift-constants", "on(op=Conv)(dce)", "cse"]);
+    ends(2, &["opt", "-O1", CNN, "-o", &w.text("b.onnx"), "--passes", "dce"]);
+    assert!(!w.path("b.onnx").exists());
+}
+
+#[test]
+fn recipes_are_pipelines_as_toml() {
+    let w = Work::new();
+    fs::write(w.path("r.toml"), "[[step]]\npass = \"lift-constants\"\n\n[[step]]\nlimit = 2\nrepeat = [{ pass = \"dce\" }]\n").unwrap();
+    let report = json(&["opt", CNN, "-o", &w.text("a.onnx"), "--recipe", &w.text("r.toml")]);
+    assert_eq!(report["report"]["ledger"]["pipeline"], "lift-constants, repeat{limit=2}(dce)");
+    fs::write(w.path("bad.toml"), "[[step]]\npass = \"lift-constant\"\n").unwrap();
+    let (_, message) = ends(2, &["opt", CNN, "-o", &w.text("b.onnx"), "--recipe", &w.text("bad.toml")]);
+    assert!(message.contains("did you mean 'lift-constants'"), "{message}");
+}
+
+#[test]
+fn check_computes_results_around_each_pass() {
+    let w = Work::new();
+    let report = json(&["opt", "-O3", "--check", CNN, "-o", &w.text("a.onnx"), "--inputs", ARRAYS]);
+    assert!(report["report"]["failures"].as_array().unwrap().is_empty());
+    let last = report["report"]["ledger"]["entries"].as_array().unwrap().last().unwrap().clone();
+    assert!(last["error"]["max_rel"].as_f64().unwrap() < 1e-5, "{last}");
+}
+
+#[test]
+fn inputs_measure_errors_for_the_ledger() {
+    let w = Work::new();
+    let (_, table) = ends(0, &["opt", CNN, "-o", &w.text("a.onnx"), "--inputs", ARRAYS]);
+    assert!(table.contains("SQNR dB") && table.contains("1 given batches"), "{table}");
+}
+
+#[test]
+fn dump_each_writes_the_graph_after_each_pass() {
+    let w = Work::new();
+    let report = json(&["opt", CNN, "-o", &w.text("a.onnx"), "--passes", "lift-constants, dce", "--dump-each", &w.text("dumps")]);
+    assert_eq!(entries(&report).len(), 2);
+    assert!(w.path("dumps/001-lift-constants.lap").exists() && w.path("dumps/002-dce.lap").exists());
+    // A dump is a model: it reads back, with the same results.
+    same_results(&w.text("dumps/002-dce.lap"));
+}
+
+#[test]
+fn stop_after_ends_the_pipeline_early() {
+    let w = Work::new();
+    let report = json(&["opt", CNN, "-o", &w.text("a.onnx"), "--stop-after", "2"]);
+    assert_eq!(entries(&report).len(), 2);
+    assert_eq!(report["report"]["stopped"], true);
+    same_results(&w.text("a.onnx"));
+}
+
+#[test]
+fn why_lists_reasons_for_misses() {
+    let w = Work::new();
+    let (_, message) = ends(2, &["opt", CNN, "-o", &w.text("a.onnx"), "--why", "fuse-conv-bm"]);
+    assert!(message.contains("did you mean"), "{message}");
+    ends(0, &["opt", CNN, "-o", &w.text("a.onnx"), "--why", "fuse-conv-bn"]);
+}
+
+#[test]
+fn target_opset_is_written() {
+    let w = Work::new();
+    ends(0, &["opt", CNN, "-o", &w.text("a.onnx"), "--target-opset", "21"]);
+    assert_eq!(json(&["inspect", &w.text("a.onnx")])["opsets"]["ai.onnx"], 21);
+    same_results(&w.text("a.onnx"));
+    ends(2, &["opt", CNN, "-o", &w.text("b.onnx"), "--target-opset", "999"]);
+}
+
+#[test]
+fn jobs_and_maps_change_no_byte() {
+    let w = Work::new();
+    ends(0, &["opt", "-O3", CNN, "-o", &w.text("1.onnx"), "--jobs", "1"]);
+    ends(0, &["opt", "-O3", CNN, "-o", &w.text("2.onnx"), "--jobs", "2", "--no-mmap"]);
+    assert_eq!(fs::read(w.path("1.onnx")).unwrap(), fs::read(w.path("2.onnx")).unwrap());
+}
+
+#[test]
+fn quiet_prints_nothing_and_verbose_more() {
+    let w = Work::new();
+    let (out, errors) = ends(0, &["opt", "-q", CNN, "-o", &w.text("a.onnx")]);
+    assert_eq!((out.as_str(), errors.as_str()), ("", ""));
+    let (_, some) = ends(0, &["opt", CNN, "-o", &w.text("a.onnx")]);
+    let (_, more) = ends(0, &["opt", "-v", CNN, "-o", &w.text("a.onnx")]);
+    assert!(more.lines().count() > some.lines().count(), "{more}");
+}
+
+#[test]
+fn errors_as_json_are_one_object_on_standard_error() {
+    let (out, errors) = ends(2, &["inspect", "nowhere.onnx", "--format", "json"]);
+    assert_eq!(out, "");
+    let value: Value = serde_json::from_str(&errors).unwrap();
+    assert_eq!(value["diagnostics"][0]["code"], "file-missing");
+}
+
+#[test]
+fn the_text_form_is_a_model_too() {
+    let w = Work::new();
+    ends(0, &["opt", "-O0", CNN, "-o", &w.text("a.lap")]);
+    assert!(w.path("a.safetensors").exists());
+    same_results(&w.text("a.lap"));
+    ends(0, &["opt", "-O0", &w.text("a.lap"), "-o", &w.text("b.onnx")]);
+    same_results(&w.text("b.onnx"));
+}
+
+#[test]
+fn run_saves_outputs_and_compares() {
+    let w = Work::new();
+    let base = ["run", CNN, "--backend", "eval", "--inputs", ARRAYS];
+    let with = |extra: &[&str]| [&base[..], extra].concat().iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    let call = |code: i32, extra: &[&str]| ends(code, &with(extra).iter().map(String::as_str).collect::<Vec<_>>());
+    let y = w.text("y.npz");
+    call(0, &["--outputs", &y]);
+    // Saved under the bare name, which is what --expect also takes.
+    call(0, &["--expect", &y, "--rtol", "0", "--atol", "0"]);
+    call(0, &["--expect", ARRAYS]);
+    call(1, &["--expect", ARRAYS, "--max-rel", "1e-12"]);
+    // Another batch size: the shapes differ.
+    call(1, &["--expect", "examples/models/digits_cnn/reference_b.npz"]);
+    call(2, &["--rtol", "1"]);
+    call(2, &["--expect", ARRAYS, "--max-rel", "1", "--rtol", "1"]);
+}
+
+#[test]
+fn run_takes_a_folder_of_arrays() {
+    let w = Work::new();
+    let model = w.path("m.lap");
+    fs::write(&model, "graph @g(%x: f32[N]) {\n  %y = Neg(%x) : f32[N]\n  return %y\n}\n").unwrap();
+    fs::create_dir(w.path("in")).unwrap();
+    // dims: [2], data_type: FLOAT, raw_data: 1.0, 2.0
+    let mut tensor = vec![0x08, 2, 0x10, 1, 0x4a, 8];
+    tensor.extend([1f32, 2.0].iter().flat_map(|v| v.to_le_bytes()));
+    fs::write(w.path("in/input_0.pb"), tensor).unwrap();
+    let (out, _) = ends(0, &["run", &w.text("m.lap"), "--backend", "eval", "--inputs", &w.text("in")]);
+    assert_eq!(out, "y: f32[2] [-1.000000, -2.000000]\n");
+}
+
+#[test]
+fn compare_finds_the_first_value_that_differs() {
+    let w = Work::new();
+    let text = |c: &str| format!("graph @g(%x: f32[2]) {{\n  %a = Neg(%x) : f32[2]\n  const %c : f32[2] = {c}\n  %b = Mul(%a, %c) : f32[2]\n  return %b\n}}\n");
+    fs::write(w.path("a.lap"), text("[1, 2]")).unwrap();
+    fs::write(w.path("b.lap"), text("[1, 2.5]")).unwrap();
+    ends(0, &["compare", &w.text("a.lap"), &w.text("a.lap")]);
+    let (out, _) = ends(1, &["compare", &w.text("a.lap"), &w.text("b.lap")]);
+    assert!(out.contains("the first value that differs is 'b', made by Mul"), "{out}");
+    let (out, _) = ends(1, &["diff", &w.text("a.lap"), &w.text("b.lap")]);
+    assert!(out.contains("- const %c : f32[2] = [1, 2]") && out.contains("+ const %c : f32[2] = [1, 2.5]"), "{out}");
+    ends(0, &["diff", &w.text("a.lap"), &w.text("a.lap")]);
+}
+
+#[test]
+fn conformance_counts_every_case() {
+    let w = Work::new();
+    let case = w.path("suite/neg");
+    fs::create_dir_all(case.join("test_data_set_0")).unwrap();
+    fs::write(w.path("m.lap"), "graph @g(%x: f32[2]) {\n  %y = Neg(%x) : f32[2]\n  return %y\n}\n").unwrap();
+    ends(0, &["opt", "-O0", &w.text("m.lap"), "-o", &case.join("model.onnx").display().to_string()]);
+    let tensor = |v: [f32; 2]| [vec![0x08, 2, 0x10, 1, 0x4a, 8], v.iter().flat_map(|v| v.to_le_bytes()).collect()].concat();
+    fs::write(case.join("test_data_set_0/input_0.pb"), tensor([1.0, 2.0])).unwrap();
+    fs::write(case.join("test_data_set_0/output_0.pb"), tensor([-1.0, -2.0])).unwrap();
+    let (out, _) = ends(0, &["conformance", &w.text("suite")]);
+    assert_eq!(out.lines().last(), Some("1 passed, 0 failed"));
+    fs::create_dir_all(w.path("suite/broken")).unwrap();
+    fs::write(w.path("suite/broken/model.onnx"), "no model").unwrap();
+    let (out, _) = ends(1, &["conformance", &w.text("suite"), "--failures", "--passes", "canonicalize, dce"]);
+    assert_eq!(out.lines().last(), Some("1 passed, 1 failed"));
+    assert!(out.contains("broken: "), "{out}");
+    let (out, _) = ends(0, &["conformance", &w.text("suite"), "--filter", "neg", "--jobs", "2", "-q"]);
+    assert_eq!(out, "1 passed, 0 failed\n");
+    ends(2, &["conformance", &w.text("suite"), "--passes", "nothing-such"]);
+    ends(2, &["conformance", &w.text("nowhere")]);
+}
+
+#[cfg(feature = "llvm")]
+mod native {
+    use super::*;
+
+    fn compile(w: &Work, out: &str, extra: &[&str]) -> Value {
+        json(&[&["compile", CNN, "-o", &w.text(out)], extra].concat())
+    }
+    fn runs(library: &str, extra: &[&str]) {
+        ends(0, &[&["run", library, "--inputs", ARRAYS, "--expect", ARRAYS, "--max-rel", "1e-4"], extra].concat());
+    }
+
+    #[test]
+    fn compile_writes_a_library_that_gives_the_same_results() {
+        let w = Work::new();
+        let made = compile(&w, "libcnn.so", &["--report"]);
+        assert!(w.path("cnn.h").exists() && w.path("cnn.pc").exists());
+        let nodes = made["nodes"].as_array().unwrap();
+        assert!(nodes.iter().any(|n| n["op"] == "Conv" && n["template"] == "contract"), "{nodes:?}");
+        assert!(made["host_calls"].as_array().unwrap().is_empty());
+        assert!(made["arena"]["buffers"].as_array().unwrap().iter().all(|b| b["offset"].is_string()));
+        for threads in ["1", "2"] {
+            runs(&w.text("libcnn.so"), &["--threads", threads]);
+        }
+        let figures = json(&["bench", &w.text("libcnn.so"), "--inputs", ARRAYS, "--threads", "1", "--seconds", "0.05"]);
+        for field in ["min", "median", "p90", "n"] {
+            assert!(figures["latency_ms"][field].is_number());
+        }
+        assert!(figures["load_ms"].is_number() && figures["memory_bytes"].as_u64().unwrap() > 0);
+        ends(2, &["bench", &w.text("libcnn.so"), "--profile"]);
+        ends(2, &["run", &w.text("libcnn.so"), "--backend", "eval", "--inputs", ARRAYS]);
+    }
+
+    #[test]
+    fn weights_lie_where_they_are_wanted() {
+        let w = Work::new();
+        compile(&w, "libside.so", &["--weights", "side", "--cpu", "native"]);
+        assert!(w.path("libside.weights").exists());
+        runs(&w.text("libside.so"), &[]);
+        compile(&w, "libembedded.so", &["--weights", "embed", "--cpu", "native"]);
+        assert!(!w.path("libembedded.weights").exists());
+    }
+
+    #[test]
+    fn dims_are_fixed_or_bounded() {
+        let w = Work::new();
+        let text = "graph @g(%x: f32[N, 2]) {\n  %y = Neg(%x) : f32[N, 2]\n  return %y\n}\n";
+        fs::write(w.path("m.lap"), text).unwrap();
+        let compile = |out: &str, dim: &str, code| ends(code, &["compile", "-q", &w.text("m.lap"), "-o", &w.text(out), "--cpu", "native", "--dim", dim]);
+        let bench = |lib: &str, n: &str| lapidary(&["bench", &w.text(lib), "--dim", &format!("N={n}"), "--seconds", "0.01"]).status.code();
+        compile("libbounded.so", "N=2..4", 0);
+        assert_eq!((bench("libbounded.so", "3"), bench("libbounded.so", "5")), (Some(0), Some(2)));
+        compile("libfixed.so", "N=3", 0);
+        assert_eq!(bench("libfixed.so", "7"), Some(0), "a fixed dim takes no size");
+        let (_, message) = compile("libwrong.so", "M=3", 2);
+        assert!(message.contains("'N'") || message.contains(": N"), "{message}");
+        compile("libwrong.so", "N=3..2", 2);
+        assert!(!w.path("libwrong.so").exists());
+    }
+
+    #[test]
+    fn intermediate_forms_are_written_or_printed() {
+        let w = Work::new();
+        let (graph, _) = ends(0, &["compile", CNN, "--emit", "graph"]);
+        assert!(graph.starts_with("graph @"), "{graph}");
+        let (kernels, _) = ends(0, &["compile", CNN, "--emit", "kernels"]);
+        assert!(kernels.contains("kernel "), "{kernels}");
+        for (form, file) in [("llvm", "a.ll"), ("asm", "a.s"), ("obj", "a.o")] {
+            ends(0, &["compile", CNN, "--emit", form, "-o", &w.text(file), "--cpu", "x86-64-v3"]);
+            assert!(fs::metadata(w.path(file)).unwrap().len() > 1000, "{form}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_do() {
+        let w = Work::new();
+        let out = w.text("liba.so");
+        for (flag, value) in [("--precision", "bf16"), ("--cpu", "x86-64-v9"), ("--sanitize", "memory"), ("--weights", "nowhere")] {
+            ends(2, &["compile", CNN, "-o", &out, flag, value]);
+        }
+        ends(2, &["compile", CNN, "-o", &w.text("model.onnx")]);
+        ends(2, &["compile", CNN]);
+        ends(0, &["compile", "-q", CNN, "-o", &out, "--exact-conv", "--precision", "f32", "--sanitize", "thread"]);
+    }
+
+    #[test]
+    fn levels_passes_and_checks_are_those_of_opt() {
+        let w = Work::new();
+        let made = compile(&w, "liba.so", &["-O0", "--cpu", "native"]);
+        assert!(entries(&made).is_empty());
+        runs(&w.text("liba.so"), &[]);
+        let made = compile(&w, "libb.so", &["--passes", "lift-constants, dce", "--check", "--cpu", "native"]);
+        assert_eq!(entries(&made), ["lift-constants", "dce"]);
+    }
+
+    #[test]
+    fn models_run_natively_without_a_library() {
+        ends(0, &["run", CNN, "--backend", "native", "--inputs", ARRAYS, "--expect", ARRAYS, "--max-rel", "1e-4"]);
+        let figures = json(&["bench", CNN, "--backend", "native", "--dim", "batch=1", "--seconds", "0.05"]);
+        assert_eq!(figures["backend"], "native");
+    }
+}
+
+#[test]
+fn the_evaluator_benches_too() {
+    let figures = json(&["bench", CNN, "--backend", "eval", "--seconds", "0.01"]);
+    assert_eq!(figures["latency_ms"]["n"].as_u64().map(|n| n >= 5), Some(true));
+}
+
+#[test]
+fn a_target_in_no_folder_is_refused_and_nothing_is_left() {
+    let w = Work::new();
+    let (_, message) = ends(2, &["opt", CNN, "-o", &w.text("nowhere/a.onnx")]);
+    assert!(message.contains("nowhere"), "{message}");
+    assert_eq!(fs::read_dir(Path::new(w.0.path())).unwrap().count(), 0);
+}
