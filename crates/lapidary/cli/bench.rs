@@ -170,6 +170,6 @@ fn print(f: &Figures) {
     t.add_row(["first run", &format!("{} ms", ms(f.first_run_ms))]);
     t.add_row(["load", &format!("{} ms", ms(f.load_ms))]);
     t.add_row(["memory", &bytes(f.memory_bytes as u64)]);
-    say(t);
+    say(t.trim_fmt());
     say(format_args!("{}, {}", f.backend, if f.threads == 0 { "a thread per core".into() } else { format!("{} threads", f.threads) }));
 }

@@ -50,7 +50,7 @@ impl Compare {
                 let error = v.problem.clone().unwrap_or_else(|| short(v.max_abs));
                 t.add_row([v.name.clone(), v.op.clone(), db, error, short(v.max_rel)]);
             }
-            say(t);
+            say(t.trim_fmt());
             match first {
                 Some(v) => say(format_args!("the first value that differs is '{}', made by {}", v.name, v.op)),
                 None => say(format_args!("no value differs ({tolerance})")),

@@ -211,17 +211,17 @@ fn print_report(c: &Compiled) {
     c.nodes.iter().for_each(|n| {
         t.add_row([&n.name, &n.op, &n.template]);
     });
-    say(t);
+    say(t.trim_fmt());
     let mut t = table(&["kernel", "template", "pieces", "nodes"], &["pieces"]);
     c.kernels.iter().for_each(|k| {
         t.add_row([k.name.clone(), k.template.clone(), k.chunks.clone(), k.nodes.len().to_string()]);
     });
-    say(t);
+    say(t.trim_fmt());
     let mut t = table(&["value in the arena", "offset", "bytes"], &["offset", "bytes"]);
     c.arena.buffers.iter().for_each(|b| {
         t.add_row([&b.name, &b.offset, &b.bytes]);
     });
-    say(t);
+    say(t.trim_fmt());
     say(format_args!("arena {} bytes, weights {} bytes, {} host calls", c.arena.bytes, grouped(c.weights_bytes), c.host_calls.len()));
     c.host_calls.iter().for_each(|h| say(format_args!("  host call: {h}")));
 }

@@ -249,7 +249,7 @@ impl Conformance {
             by_op.iter().for_each(|(op, (p, f))| {
                 t.add_row([op.to_string(), p.to_string(), f.to_string()]);
             });
-            say(t);
+            say(t.trim_fmt());
             if failed > 0 && !self.failures && global.verbose == 0 {
                 say("--failures lists the failed cases");
             }

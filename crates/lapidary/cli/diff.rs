@@ -32,7 +32,7 @@ impl Diff {
                 found.operators.iter().for_each(|(op, a, b)| {
                     t.add_row([op.clone(), a.to_string(), b.to_string()]);
                 });
-                say(t);
+                say(t.trim_fmt());
             }
             say(match (found.removed.len(), found.added.len()) {
                 (0, 0) => "the graphs are equal".into(),

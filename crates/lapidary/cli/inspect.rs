@@ -61,7 +61,7 @@ fn print(s: &Summary, file_bytes: u64, sized: bool) {
         ports.iter().for_each(|p| {
             t.add_row([&p.name, &p.ty]);
         });
-        say(t);
+        say(format_args!("{}\n", t.trim_fmt()));
     }
     let mut t = table(&["operator", "count", "multiply-adds", "native"], &["count", "multiply-adds"]);
     for o in &s.operators {
@@ -69,7 +69,7 @@ fn print(s: &Summary, file_bytes: u64, sized: bool) {
         t.add_row([o.op.clone(), o.count.to_string(), macs, o.native.clone()]);
     }
     t.add_row(["all".into(), s.nodes.to_string(), count(s.multiply_adds as f64), if s.native { "yes" } else { "no" }.to_string()]);
-    say(t);
+    say(t.trim_fmt());
     for p in s.native_problems.iter().filter(|p| !s.operators.iter().any(|o| p.starts_with(&format!("{}:", o.op)))) {
         say(format_args!("not native: {p}"));
     }
@@ -79,7 +79,7 @@ fn print(s: &Summary, file_bytes: u64, sized: bool) {
             let short: String = v.chars().take(80).collect();
             t.add_row([k.clone(), if short.len() < v.len() { format!("{short}…") } else { short }]);
         }
-        say(t);
+        say(t.trim_fmt());
     }
     s.notes.iter().for_each(|n| say(format_args!("note: {n}")));
 }

@@ -57,7 +57,8 @@ pub fn text(ledger: &Ledger, all: bool) -> String {
     }
     let mut out = format!("passes: {}\n", if ledger.pipeline.is_empty() { "none" } else { &ledger.pipeline });
     if ledger.entries.iter().any(|e| e.changed) || all && !ledger.entries.is_empty() {
-        out.push_str(&format!("{t}\n"));
+        out.push_str(&t.trim_fmt());
+        out.push('\n');
     }
     if quiet > 0 {
         out.push_str(&format!("{quiet} runs of passes changed nothing\n"));
@@ -96,5 +97,5 @@ fn misses(ledger: &Ledger, rule: &str) -> String {
     for m in &ledger.misses {
         t.add_row([&m.rule, &m.node, &m.op, &m.reason]);
     }
-    t.to_string()
+    t.trim_fmt()
 }

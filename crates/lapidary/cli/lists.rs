@@ -36,7 +36,9 @@ pub struct Pipelines {
 fn summary(manual: &str) -> String {
     let paragraph: Vec<&str> = manual.lines().take_while(|l| !l.trim().is_empty()).collect();
     let text = paragraph.join(" ");
-    text.split_once(". ").map_or(text.trim_end_matches('.').to_string(), |(first, _)| first.to_string())
+    // Manual pages begin with the pass's own name.
+    let text = text.split_once(": ").filter(|(name, _)| !name.contains(' ')).map_or(text.as_str(), |(_, rest)| rest);
+    text.split_once(". ").map_or(text.trim_end_matches('.'), |(first, _)| first).to_string()
 }
 
 fn unknown(code: &'static str, what: &str, command: &str, name: &str, near: Option<&str>) -> Outcome {
@@ -66,7 +68,7 @@ impl Passes {
             PASSES.iter().for_each(|p| {
                 t.add_row([p.name().to_string(), format!("{:?}", p.effect()).to_lowercase(), summary(&p.manual())]);
             });
-            say(t);
+            say(t.trim_fmt());
             return Ok(Status::Done);
         };
         let Some(pass) = PASSES.iter().find(|p| p.name() == name) else {
@@ -82,7 +84,7 @@ impl Passes {
             for o in pass.options() {
                 t.add_row([o.name.to_string(), takes(o.kind), o.default.unwrap_or("").to_string(), o.help.to_string()]);
             }
-            say(format_args!("\n{t}"));
+            say(format_args!("\n{}", t.trim_fmt()));
         }
         if !pass.rules().is_empty() {
             say("\nRules:");
@@ -125,7 +127,7 @@ impl Ops {
             OPS.iter().for_each(|o| {
                 t.add_row([full(o), yes(o.eval.is_some()), yes(o.lower.is_some()), summary(&o.manual())]);
             });
-            say(t);
+            say(t.trim_fmt());
             let count = |f: fn(&lapidary_ops::OpDef) -> bool| OPS.iter().filter(|o| f(o)).count();
             say(format_args!("{} operators, {} in the evaluator, {} native", OPS.len(), count(|o| o.eval.is_some()), count(|o| o.lower.is_some())));
             return Ok(Status::Done);

@@ -60,9 +60,10 @@ pub fn text(d: &Diagnostic, styled: bool) -> String {
         });
     }
     at.extend(p.value.as_ref().filter(unsaid).map(|v| format!("value '{v}'")));
-    at.extend(p.file.as_ref().filter(unsaid).map(|v| format!("file '{v}'")));
-    if !at.is_empty() {
-        group = group.element(Level::NOTE.message(format!("at {}", at.join(", "))));
+    let place = if at.is_empty() { String::new() } else { format!("at {}", at.join(", ")) };
+    let file = p.file.as_ref().filter(unsaid).map_or(String::new(), |v| format!("in '{v}'"));
+    if !place.is_empty() || !file.is_empty() {
+        group = group.element(Level::NOTE.message(format!("{place} {file}").trim().to_string()));
     }
     if d.severity == Severity::Unsupported {
         group = group.element(Level::NOTE.message("this is a limit of lapidary, not a mistake in the model"));

@@ -180,7 +180,7 @@ fn print_comparison(all: &[(String, Comparison)], tolerance: Tolerance) {
         };
         t.add_row([name.clone(), c.elements.to_string(), short(c.max_abs), short(c.max_rel), db, verdict]);
     }
-    say(t);
+    say(t.trim_fmt());
     let failed = all.iter().filter(|(_, c)| !c.passed).count();
     match failed {
         0 => say(format_args!("{} outputs as expected ({tolerance})", all.len())),
