@@ -192,6 +192,7 @@ fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compil
         jobs: options.jobs,
         emit,
         sanitize_thread: options.sanitize_thread,
+        ..Default::default()
     };
     let made = lapidary_llvm::compile(plan, &options, path)?;
     let template = |label: &str| made.kernels.iter().rev().find(|k| k.nodes.iter().any(|n| n == label)).map(|k| k.template.clone());

@@ -16,7 +16,9 @@ pub fn io(what: &str, path: &Path, e: std::io::Error) -> Diagnostics {
 fn run(tool: &str, folder: &Path, args: &[&OsStr]) -> Result<()> {
     let output = Command::new(tool).current_dir(folder).args(args).env("LC_ALL", "C").output();
     match output {
-        Err(e) => Err(Diagnostic::error("link", format!("cannot run '{tool}': {e}")).help("install a C compiler and binutils (Debian: gcc binutils)").into()),
+        Err(e) => Err(Diagnostic::error("link", format!("cannot run '{tool}': {e}"))
+            .help("install a C compiler and binutils (Debian: gcc binutils)")
+            .into()),
         Ok(o) if o.status.success() => Ok(()),
         Ok(o) => Err(Diagnostic::error("link", format!("'{tool}' failed")).note(String::from_utf8_lossy(&o.stderr).trim().to_string()).into()),
     }
@@ -31,6 +33,8 @@ pub struct Parts<'a> {
     /// The model's name as a C identifier.
     pub name: &'a str,
     pub sanitize: bool,
+    /// Keep names of local functions.
+    pub symbols: bool,
 }
 
 impl Parts<'_> {
@@ -62,6 +66,7 @@ impl Parts<'_> {
             before.push("-fsanitize=thread");
         }
         let after = [
+            if self.symbols { "-g" } else { "-s" },
             runtime,
             "-Wl,--gc-sections",
             "-Wl,--version-script=exports.map",
@@ -71,7 +76,6 @@ impl Parts<'_> {
             "-Wl,--as-needed",
             "-lm",
             "-lpthread",
-            "-s",
         ];
         run("cc", self.folder, &self.args(&before, &after))?;
         Ok(self.folder.join("library.so"))

@@ -14,12 +14,21 @@ pub struct CompileOptions {
     pub emit: Emit,
     /// Instrument for ThreadSanitizer; the program that loads the library must be instrumented too.
     pub sanitize_thread: bool,
+    /// Keep the names of functions, for profilers and debuggers: step `i` of the program is `lap_step_VERSION_i`.
+    pub symbols: bool,
 }
 
 impl Default for CompileOptions {
     fn default() -> CompileOptions {
         let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
-        CompileOptions { cpus: vec![Cpu::X86V4, Cpu::X86V3], weights: WeightsMode::Auto, jobs, emit: Emit::Library, sanitize_thread: false }
+        CompileOptions {
+            cpus: vec![Cpu::X86V4, Cpu::X86V3],
+            weights: WeightsMode::Auto,
+            jobs,
+            emit: Emit::Library,
+            sanitize_thread: false,
+            symbols: false,
+        }
     }
 }
 

@@ -56,21 +56,16 @@ pub fn gemm(g: i64, m: Dim, n: i64, kk: i64) -> Program {
     let v = k.binary(BinaryOp::Max, v, zero);
     k.store(y, [bg.into(), i.into(), j.into()], v);
     let kernel = k.finish();
-    let schedule = Schedule::Contract {
-        batch: ids(&[bg]),
-        m: ids(&[i]),
-        n: ids(&[j]),
-        k: ids(&[r]),
-        a: load_id(&kernel, x),
-        b: load_id(&kernel, f),
-    };
+    let schedule = Schedule::Contract { batch: ids(&[bg]), m: ids(&[i]), n: ids(&[j]), k: ids(&[r]), a: load_id(&kernel, x), b: load_id(&kernel, f) };
     b.kernel(kernel, schedule);
     b.0
 }
 
 #[test]
 fn products_of_matrices() {
-    for (g, m, n, k) in [(1, 1, 16, 5), (1, 7, 48, 33), (1, 8, 64, 64), (3, 13, 50, 17), (1, 130, 200, 70), (2, 65, 9, 130), (1, 1, 300, 257), (1, 3, 112, 1)] {
+    for (g, m, n, k) in
+        [(1, 1, 16, 5), (1, 7, 48, 33), (1, 8, 64, 64), (3, 13, 50, 17), (1, 130, 200, 70), (2, 65, 9, 130), (1, 1, 300, 257), (1, 3, 112, 1)]
+    {
         let p = gemm(g, Dim::from(m), n, k);
         check(&p, &[random(DType::F32, &[g as usize, m as usize, k as usize], 1)], 1e-5);
     }
@@ -127,7 +122,11 @@ fn conv(c: &Conv) -> (Program, Vec<usize>) {
     let out = |size: i64, kernel: i64| (size + 2 * c.pad - c.dilation * (kernel - 1) - 1) / c.stride + 1;
     let (oh, ow) = (out(c.size.0, c.kernel.0), out(c.size.1, c.kernel.1));
     let n = c.n.clone();
-    let xd = if c.nchw { [n.clone(), c.channels.0.into(), c.size.0.into(), c.size.1.into()] } else { [n.clone(), c.size.0.into(), c.size.1.into(), c.channels.0.into()] };
+    let xd = if c.nchw {
+        [n.clone(), c.channels.0.into(), c.size.0.into(), c.size.1.into()]
+    } else {
+        [n.clone(), c.size.0.into(), c.size.1.into(), c.channels.0.into()]
+    };
     let x = b.input(DType::F32, &xd);
     let ks = [c.kernel.0 as usize, c.kernel.1 as usize, gi as usize];
     let full = [c.groups as usize, ks[0], ks[1], ks[2], go as usize];
@@ -137,9 +136,7 @@ fn conv(c: &Conv) -> (Program, Vec<usize>) {
     let (bn, g) = (k.parallel("n", n), k.parallel("g", c.groups.into()));
     let (i, j, o) = (k.parallel("i", oh.into()), k.parallel("j", ow.into()), k.parallel("o", go.into()));
     let (p, q, r) = (k.axis("p", c.kernel.0.into()), k.axis("q", c.kernel.1.into()), k.axis("c", gi.into()));
-    let at = |i: AxisId, p: AxisId| {
-        Index::from(i).scale(&c.stride.into()).add(&Index::from(p).scale(&c.dilation.into())).add_dim(&Dim::from(-c.pad))
-    };
+    let at = |i: AxisId, p: AxisId| Index::from(i).scale(&c.stride.into()).add(&Index::from(p).scale(&c.dilation.into())).add_dim(&Dim::from(-c.pad));
     let (row, col) = (at(i, p), at(j, q));
     let channel = Index::from(g).scale(&gi.into()).add(&r.into());
     let guard = vec![(row.clone(), Dim::from(c.size.0)), (col.clone(), Dim::from(c.size.1))];

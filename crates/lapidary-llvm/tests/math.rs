@@ -122,7 +122,8 @@ fn powers() {
     let mut context = lib.context(1, None).unwrap();
     let mut bases: Vec<f32> = (0..=u32::MAX).step_by(4_000_037).map(f32::from_bits).collect();
     bases.extend([0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 2.0, -2.0, 0.5, 10.0, 1e-40]);
-    let exponents = [0.0, -0.0, 1.0, -1.0, 2.0, 3.0, -3.0, 0.5, -0.5, 0.333, 2.2, 17.0, 100.5, -40.0, 1e10, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    let exponents =
+        [0.0, -0.0, 1.0, -1.0, 2.0, 3.0, -3.0, 0.5, -0.5, 0.333, 2.2, 17.0, 100.5, -40.0, 1e10, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
     for e in exponents {
         let out = context.run(&[&Tensor::from_vec(bases.clone()), &Tensor::from_vec(vec![e; bases.len()])]).unwrap();
         for (x, got) in bases.iter().zip(out[0].to_vec::<f32>().unwrap()) {

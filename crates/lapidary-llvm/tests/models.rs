@@ -31,7 +31,8 @@ fn model(path: &Path, size: usize) {
     let name = if stem == "model" { path.parent().unwrap().file_name().unwrap().to_str().unwrap() } else { stem };
     let out = folder().join(format!("lib{name}.so"));
     let start = Instant::now();
-    let report = compile(&plan, &CompileOptions::default(), &out).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let report =
+        compile(&plan, &CompileOptions { symbols: true, ..CompileOptions::default() }, &out).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let compiled = start.elapsed();
     let lib = Library::open(&out).unwrap();
     let cpu_time = || {

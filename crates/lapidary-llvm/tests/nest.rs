@@ -134,7 +134,13 @@ fn long_sums_of_columns_and_rows_in_every_type() {
             k.store(out, [p.into()], s);
             b.kernel(k.finish(), if over_rows { Schedule::Window { vector } } else { Schedule::Row { vector } });
         }
-        let rtol = if dtype == F16 { 2e-3 } else if dtype == BF16 { 2e-2 } else { 1e-6 };
+        let rtol = if dtype == F16 {
+            2e-3
+        } else if dtype == BF16 {
+            2e-2
+        } else {
+            1e-6
+        };
         check_sets(&b.0, &[vec![random(dtype, &[33, 70], 7)], vec![random(dtype, &[1, 3], 8)], vec![random(dtype, &[257, 16], 8)]], rtol);
     }
 }
@@ -226,7 +232,31 @@ fn blocked_layouts_and_flat_positions() {
 fn casts_between_all_types() {
     use DType::*;
     let all = [F32, F64, F16, BF16, I8, U8, I16, U16, I32, U32, I64, U64, Bool];
-    let special = [0.0, -0.0, 1.0, -1.5, 2.5, 127.5, 255.9, -300.0, 65504.0, 65520.0, 1e5, 3e9, -3e9, 1e19, -1e19, 1e30, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e-7, 5.9e-8, 0.1, 0.333333333];
+    let special = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        2.5,
+        127.5,
+        255.9,
+        -300.0,
+        65504.0,
+        65520.0,
+        1e5,
+        3e9,
+        -3e9,
+        1e19,
+        -1e19,
+        1e30,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        1e-7,
+        5.9e-8,
+        0.1,
+        0.333333333,
+    ];
     for from in all {
         let mut b = Build::new();
         let x = b.input(from, &dims(&[special.len() as i64]));
@@ -242,7 +272,31 @@ fn casts_between_all_types() {
         let input = if from.is_float() {
             Tensor::from_f64(from, &[special.len()], &special).unwrap()
         } else {
-            let ints = [0, 1, -1, 2, 127, 128, -128, 255, 256, 32767, -32768, 65535, 16777217, 33554433, i64::MAX, i64::MIN, 1 << 40, (1 << 53) + 1, 2049, 4099, -2051, 65519, 65520];
+            let ints = [
+                0,
+                1,
+                -1,
+                2,
+                127,
+                128,
+                -128,
+                255,
+                256,
+                32767,
+                -32768,
+                65535,
+                16777217,
+                33554433,
+                i64::MAX,
+                i64::MIN,
+                1 << 40,
+                (1 << 53) + 1,
+                2049,
+                4099,
+                -2051,
+                65519,
+                65520,
+            ];
             // The interpreter keeps u64 as i64.
             let ints = ints.map(|v| if from == U64 { v & i64::MAX } else { v });
             Tensor::from_i64(from, &[special.len()], &ints).unwrap()

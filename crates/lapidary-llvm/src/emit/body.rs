@@ -72,10 +72,8 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
             }
         });
         let offset = |b: &BufferId| plan.offsets.get(b.0 as usize).and_then(|o| o.as_ref());
-        let invariant: Vec<bool> = buffers
-            .iter()
-            .map(|b| !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b)))
-            .collect();
+        let invariant: Vec<bool> =
+            buffers.iter().map(|b| !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b))).collect();
         let (anonymous, program) = anonymous(kernel, &plan.program, &buffers);
         let key = format!("{anonymous:?} {:?} {invariant:?}", program.buffers);
         let body = match known.get(&key) {

@@ -216,7 +216,10 @@ impl<'i, 'c> Emitter<'i, 'c> {
                     }
                 },
                 Atom::Value(e) => {
-                    let level = { let d = self.dep(*e); self.level_of(&d)? };
+                    let level = {
+                        let d = self.dep(*e);
+                        self.level_of(&d)?
+                    };
                     (level, self.expr(*e)?)
                 }
                 Atom::FloorDiv(x, d) | Atom::Mod(x, d) => {
@@ -274,7 +277,12 @@ impl<'i, 'c> Emitter<'i, 'c> {
             return Ok((level, v, false));
         }
         let v = self.index(x)?;
-        let level = if self.ir.is_vec(v) { self.level() } else { let d = index_dep(self.kernel, &mut self.deps, x); self.level_of(&d)? };
+        let level = if self.ir.is_vec(v) {
+            self.level()
+        } else {
+            let d = index_dep(self.kernel, &mut self.deps, x);
+            self.level_of(&d)?
+        };
         let small = self.ir.is_vec(v) && non_negative && fits_32(x, d, &extent);
         let v = self.at(level, |s| {
             let ir = s.ir;
@@ -318,7 +326,12 @@ impl<'i, 'c> Emitter<'i, 'c> {
             let v = self.index(i)?;
             let size = self.size(d)?;
             let vec = self.ir.is_vec(v);
-            let level = if vec { self.level() } else { let d = index_dep(self.kernel, &mut self.deps, i); self.level_of(&d)? };
+            let level = if vec {
+                self.level()
+            } else {
+                let d = index_dep(self.kernel, &mut self.deps, i);
+                self.level_of(&d)?
+            };
             // Negative numbers are large without a sign.
             let c = self.at(level, |s| s.ir.icmp(I::LLVMIntULT, v, size));
             let all = if vec { &mut each } else { &mut same };

@@ -106,13 +106,7 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
     for v in versions {
         let run = emit_run(ir, v, &symbols, sanitize)?;
         let scratch = v.scratch_bytes();
-        version_words.extend([
-            d.string(machine::short_name(v.cpu)),
-            ir.c64(machine::required(v.cpu) as i64),
-            run,
-            d.extent(&scratch),
-            null,
-        ]);
+        version_words.extend([d.string(machine::short_name(v.cpu)), ir.c64(machine::required(v.cpu) as i64), run, d.extent(&scratch), null]);
     }
 
     let inputs = d.ports(&plan.inputs, "input");

@@ -10,7 +10,8 @@ use lapidary_runtime::cpu as features;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// What is worth its time on code that is already clean; more changes the speed of the result by less than can be measured.
-const PASSES: &str = "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,loop-mssa(licm),simplifycfg,early-cse,instcombine<no-verify-fixpoint>)";
+const PASSES: &str =
+    "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,loop-mssa(licm),simplifycfg,early-cse,instcombine<no-verify-fixpoint>)";
 
 /// The name of a code version, as `LAPIDARY_CPU` knows it.
 pub fn short_name(cpu: Cpu) -> &'static str {

@@ -175,11 +175,7 @@ fn tanh(ir: &Ir, x: V) -> V {
     let t = ir.ty(x);
     let a = at_most(ir, abs(ir, x), 10.0);
     let (n, r) = reduce_exp(ir, ir.fadd(a, a));
-    let q = polynomial(
-        ir,
-        r,
-        &[0.5, 0.1666666567325592, 0.041666362434625626, 0.008333389647305012, 0.0013940627686679363, 0.00019845877250190824],
-    );
+    let q = polynomial(ir, r, &[0.5, 0.1666666567325592, 0.041666362434625626, 0.008333389647305012, 0.0013940627686679363, 0.00019845877250190824]);
     let e = ir.fma(ir.fmul(r, r), q, r);
     let scale = power_of_two(ir, n);
     let e = ir.fma(scale, e, ir.fsub(scale, c(ir, t, 1.0)));

@@ -283,14 +283,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
 
     // ---- loops
 
-    pub fn for_each(
-        &mut self,
-        low: V,
-        high: V,
-        step: i64,
-        carried: &[V],
-        body: impl FnOnce(&mut Self, V, &[V]) -> Result<Vec<V>>,
-    ) -> Result<Vec<V>> {
+    pub fn for_each(&mut self, low: V, high: V, step: i64, carried: &[V], body: impl FnOnce(&mut Self, V, &[V]) -> Result<Vec<V>>) -> Result<Vec<V>> {
         let l = self.begin_loop(low, high, step, carried);
         let next = body(self, l.i, &l.carried)?;
         Ok(self.end_loop(l, &next))

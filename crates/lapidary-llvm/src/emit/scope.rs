@@ -268,7 +268,9 @@ impl<'i, 'c> Scopes<'i, 'c> {
                     return Ok(*v);
                 }
                 let Some(slot) = self.symbols.iter().position(|s| s == name) else {
-                    return Err(Diagnostic::unsupported("symbol", format!("no input dim is '{name}' alone, so its size is not known at run time")).into());
+                    return Err(
+                        Diagnostic::unsupported("symbol", format!("no input dim is '{name}' alone, so its size is not known at run time")).into()
+                    );
                 };
                 let values = self.values;
                 let v = self.at(0, |s| {

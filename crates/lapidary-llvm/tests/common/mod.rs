@@ -82,7 +82,9 @@ pub fn random(dtype: DType, sizes: &[usize], seed: u64) -> Tensor {
     match dtype {
         d if d.is_float() => Tensor::from_f64(d, sizes, &(0..n).map(|_| uniform(next())).collect::<Vec<_>>()).unwrap(),
         DType::Bool => Tensor::from_i64(dtype, sizes, &(0..n).map(|_| (next() & 1) as i64).collect::<Vec<_>>()).unwrap(),
-        d => Tensor::from_i64(d, sizes, &(0..n).map(|_| (next() % 200) as i64 - if d.is_signed_int() { 100 } else { 0 }).collect::<Vec<_>>()).unwrap(),
+        d => {
+            Tensor::from_i64(d, sizes, &(0..n).map(|_| (next() % 200) as i64 - if d.is_signed_int() { 100 } else { 0 }).collect::<Vec<_>>()).unwrap()
+        }
     }
 }
 
