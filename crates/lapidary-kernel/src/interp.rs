@@ -475,6 +475,11 @@ fn read(dtype: DType, bytes: &[u8], at: usize) -> V {
         DType::I32 => int!(i32),
         DType::U64 => int!(u64),
         DType::I64 => int!(i64),
+        d if d.is_float() => {
+            let (bits, per) = (d.bits(), 8 / d.bits());
+            let code = (bytes[at / per] >> ((at % per) * bits)) & ((1u16 << bits) - 1) as u8;
+            V::F(Tensor::new(d, &[1], vec![code]).ok().and_then(|t| t.to_f64()).map_or(f64::NAN, |v| v[0]))
+        }
         // Sub-byte integers: low bits first, sign extended.
         _ => {
             let bits = dtype.bits().max(1);
@@ -493,6 +498,10 @@ fn write(dtype: DType, bytes: &mut [u8], at: usize, v: V) {
         DType::F16 => f16::from_f64(v.float()).write(&mut out),
         DType::BF16 => bf16::from_f32(v.float() as f32).write(&mut out),
         DType::Bool => (v.int() != 0).write(&mut out),
+        d if d.is_float() && d.bits() == 8 => match Tensor::from_f64(d, &[1], &[v.float()]) {
+            Ok(t) => out.extend_from_slice(t.bytes()),
+            Err(_) => out.push(0),
+        },
         _ if dtype.is_packed() => {
             let (bits, per) = (dtype.bits(), 8 / dtype.bits());
             let (shift, mask) = ((at % per) * bits, ((1u16 << bits) - 1) as u8);

@@ -375,3 +375,28 @@ fn every_operator() {
         check(&b.0, &inputs, rtol);
     }
 }
+
+#[test]
+fn reads_small_types() {
+    use DType::*;
+    for dtype in [I2, U2, I4, U4, F4E2M1, F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, F8E8M0] {
+        let mut b = Build::new();
+        let bytes: Vec<u8> = (0..=255).collect();
+        let n = 256 * 8 / dtype.bits();
+        let x = b.input(dtype, &dims(&[n as i64]));
+        let w = b.constant(Tensor::new(dtype, &[n], bytes.clone()).unwrap());
+        let y = b.output(F32, &dims(&[n as i64 + 3]));
+        let mut k = KernelBuilder::new("decode", &[]);
+        let i = k.parallel("i", Dim::from(n + 3));
+        let at = Index::from(i).add_dim(&Dim::from(-1));
+        let guard = vec![(at.clone(), Dim::from(n))];
+        let v = k.load_guarded(x, dtype, [at], guard, None);
+        let v = k.cast(F32, v);
+        let c = k.load(w, dtype, [Index::from(5)]);
+        let c = k.cast(F32, c);
+        let v = k.add(v, c);
+        k.store(y, [i.into()], v);
+        b.kernel(k.finish(), Schedule::Map { vector: 0 });
+        check(&b.0, &[Tensor::new(dtype, &[n], bytes).unwrap()], 0.0);
+    }
+}

@@ -385,7 +385,10 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let kernel = self.kernel;
         let node = kernel.expr(e);
         let dtype = node.dtype;
-        types::check(dtype)?;
+        match &node.kind {
+            ExprKind::Load { .. } => types::check_readable(dtype)?,
+            _ => types::check(dtype)?,
+        }
         Ok(match &node.kind {
             ExprKind::Const(c) => self.constant(dtype, *c),
             ExprKind::Index(i) => self.index(i)?,
@@ -437,7 +440,13 @@ impl<'i, 'c> Emitter<'i, 'c> {
         };
         let bytes = types::bytes(dtype);
         let (same, each) = self.guard(guard)?;
-        let access = self.access(base, bytes as i64, &flat)?;
+        let access = match dtype.is_packed() {
+            false => self.access(base, bytes as i64, &flat)?,
+            true => {
+                let i = self.index(&flat)?;
+                if self.ir.is_vec(i) { Access::Each(base, i) } else { Access::One(i) }
+            }
+        };
         let otherwise = otherwise.map(|e| self.expr(e)).transpose()?;
         let (lanes, mask, zeros) = (self.lanes, self.mask, self.zeros);
         let v = {
@@ -451,7 +460,29 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 }
                 v
             };
+            let packed = dtype.is_packed().then(|| 8 / dtype.bits() as i64);
             let raw = match access {
+                // Elements that share bytes: the byte, shifted.
+                Access::One(i) | Access::Each(_, i) if packed.is_some() => {
+                    let per = packed.unwrap_or(1);
+                    let t = ir.ty(i);
+                    let byte = ir.lshr(i, ir.cint(t, per.trailing_zeros() as i64));
+                    let shift = ir.mul(ir.and(i, ir.cint(t, per - 1)), ir.cint(t, dtype.bits() as i64));
+                    let condition = both(ir, both(ir, mask.filter(|_| ir.is_vec(i)), each), same);
+                    let read = |p: V, c: Option<V>| tag(ir.load(memory, redirect(p, c), 1));
+                    let raw = if ir.is_vec(i) {
+                        let pointers = ir.gep_bytes(base, byte);
+                        let condition = condition.map(|c| ir.splat(c, lanes));
+                        (0..lanes).fold(ir.poison(ir.vec(memory, lanes)), |v, l| {
+                            ir.insert(v, read(ir.extract(pointers, l), condition.map(|c| ir.extract(c, l))), l)
+                        })
+                    } else {
+                        let any = condition.map(|c| if ir.is_vec(c) { ir.intrinsic("llvm.vector.reduce.or", &[ir.ty(c)], &[c]) } else { c });
+                        read(ir.gep_bytes(base, byte), any)
+                    };
+                    let bits = ir.lshr(raw, ir.trunc(shift, ir.int(8)));
+                    ir.and(bits, ir.cint(ir.ty(bits), (1 << dtype.bits()) - 1))
+                }
                 // A condition that varies over one address: read, if any lane may, and choose below.
                 Access::One(p) => {
                     let any = each.map(|m| ir.intrinsic("llvm.vector.reduce.or", &[ir.ty(m)], &[m]));
@@ -486,7 +517,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 }
             };
             let v = types::decode(ir, dtype, raw);
-            // Zeros were read where the condition fails, but for one address that some lanes may read.
+            // Zeros were read where the condition fails, but for one address that some lanes may read (and F8E8M0 has no zero).
             let one = matches!(access, Access::One(_));
             let condition = match (same, each) {
                 (Some(a), Some(b)) => Some(ir.and(ir.splat(a, lanes), b)),
@@ -494,7 +525,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
             };
             match (condition, otherwise) {
                 (Some(c), Some(o)) => ir.select(c, v, o),
-                (Some(c), None) if one && each.is_some() => ir.select(c, v, ir.zero(ir.ty(v))),
+                (Some(c), None) if one && each.is_some() || dtype == DType::F8E8M0 => ir.select(c, v, ir.zero(ir.ty(v))),
                 _ => v,
             }
         };

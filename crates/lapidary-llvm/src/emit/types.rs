@@ -12,14 +12,30 @@ pub fn check(dtype: DType) -> Result<()> {
     }
 }
 
+/// Whether kernels can read elements of this type, and convert them: the types that they compute in, and the small ones of weights.
+pub fn check_readable(dtype: DType) -> Result<()> {
+    if widened(dtype) == dtype { check(dtype) } else { Ok(()) }
+}
+
+/// The type that stands for a small one in registers, all of whose values it holds.
+pub fn widened(dtype: DType) -> DType {
+    use DType::*;
+    match dtype {
+        I2 | I4 => I8,
+        U2 | U4 => U8,
+        F4E2M1 | F8E4M3FN | F8E4M3FNUZ | F8E5M2 | F8E5M2FNUZ | F8E8M0 => F32,
+        d => d,
+    }
+}
+
 /// The type in registers: f16 and bf16 are f32 values that are exactly representable, bool is one bit.
 pub fn register(ir: &Ir, dtype: DType) -> T {
     use DType::*;
-    match dtype {
+    match widened(dtype) {
         F32 | F16 | BF16 => ir.f32(),
         F64 => ir.f64(),
         Bool => ir.int(1),
-        _ => ir.int(dtype.bits() as u32),
+        d => ir.int(d.bits() as u32),
     }
 }
 
@@ -46,8 +62,48 @@ pub fn decode(ir: &Ir, dtype: DType, raw: V) -> V {
             let wide = ir.zext(raw, ir.int(32));
             ir.bits_as(ir.shl(wide, ir.cint(ir.ty(wide), 16)), ir.f32())
         }
+        DType::I2 | DType::I4 => {
+            // The sign bit to the top, and back.
+            let by = ir.cint(ir.ty(raw), 8 - dtype.bits() as i64);
+            ir.ashr(ir.shl(raw, by), by)
+        }
+        DType::F8E8M0 => {
+            let bits = ir.zext(raw, ir.int(32));
+            let t = ir.ty(bits);
+            let power = ir.shl(bits, ir.cint(t, 23));
+            let least = ir.select(ir.icmp(IntCmp::LLVMIntEQ, bits, ir.zero(t)), ir.cint(t, 0x40_0000), power);
+            let nan = ir.icmp(IntCmp::LLVMIntEQ, bits, ir.cint(t, 255));
+            ir.bits_as(ir.select(nan, ir.cint(t, 0x7fc0_0000), least), ir.f32())
+        }
+        // The upper half of an f16.
+        DType::F8E5M2 => {
+            let bits = ir.zext(raw, ir.int(16));
+            ir.fpext(ir.bits_as(ir.shl(bits, ir.cint(ir.ty(bits), 8)), ir.half()), ir.f32())
+        }
+        DType::F8E5M2FNUZ => small_float(ir, raw, 7, 2, 16, Some(0x80)),
+        DType::F8E4M3FN => small_float(ir, raw, 7, 3, 7, Some(0x7f)),
+        DType::F8E4M3FNUZ => small_float(ir, raw, 7, 3, 8, Some(0x80)),
+        DType::F4E2M1 => small_float(ir, raw, 3, 1, 1, None),
         _ => raw,
     }
+}
+
+/// A float of a byte or less, without infinity, as f32: `sign` is the number of its sign bit, `nan` the code of NaN, if any; 0x7f stands for
+/// either sign. The bits below the sign go where f32 has them, and a factor makes up for the difference of the exponents' zeros, exactly.
+fn small_float(ir: &Ir, raw: V, sign: i64, mantissa: i64, bias: i32, nan: Option<i64>) -> V {
+    let bits = ir.zext(raw, ir.int(32));
+    let t = ir.ty(bits);
+    let c = |v: i64| ir.cint(t, v);
+    let magnitude = ir.and(bits, c((1 << sign) - 1));
+    let sign_bit = ir.shl(ir.lshr(bits, c(sign)), c(31));
+    let wide = ir.bits_as(ir.or(ir.shl(magnitude, c(23 - mantissa)), sign_bit), ir.f32());
+    let wide = ir.fmul(wide, ir.cfloat(ir.ty(wide), 2f64.powi(127 - bias)));
+    let code = match nan {
+        None => return wide,
+        Some(0x7f) => ir.icmp(IntCmp::LLVMIntEQ, magnitude, c(0x7f)),
+        Some(code) => ir.icmp(IntCmp::LLVMIntEQ, bits, c(code)),
+    };
+    ir.select(code, ir.cfloat(ir.ty(wide), f64::NAN), wide)
 }
 
 /// From registers to memory.
@@ -82,8 +138,9 @@ pub fn round(ir: &Ir, dtype: DType, v: V) -> V {
 
 /// Conversion as `ExprKind::Cast` says.
 pub fn cast(ir: &Ir, from: DType, to: DType, v: V) -> Result<V> {
-    check(from)?;
+    check_readable(from)?;
     check(to)?;
+    let from = widened(from);
     let target = register(ir, to);
     let out = if from == to {
         v
