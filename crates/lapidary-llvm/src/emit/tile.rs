@@ -1,7 +1,7 @@
 //! The register tiles of contractions: few functions, shared by all kernels of a library.
 //!
 //! A tile is `MR` rows by `NV` vectors of 16 f32, held in registers over the whole sum. With 512-bit registers 8 × 3 takes 24 of 32, with
-//! 256-bit ones (a vector is two) 6 × 1 takes 12 of 16; each reaches 97 % or more of the machine's multiply-adds (docs/performance.md).
+//! 256-bit ones (a vector is two) 6 × 1 takes 12 of 16 (speeds: docs/native-code.md).
 //! Rows of A are found through pointers, one per row and tap, so that a convolution reads its input as it lies, padding from a block of
 //! zeros. B comes in panels of 16 columns.
 
