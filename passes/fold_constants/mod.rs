@@ -85,7 +85,7 @@ fn fold(g: &mut Graph, id: NodeId, ctx: &PassCtx<'_>, limit: usize, growth: usiz
     }
     let data: Vec<Option<Datum>> = operands.iter().map(|t| t.map(|t| Datum::Tensor((**t).clone()))).collect();
     let refs: Vec<Option<&Datum>> = data.iter().map(Option::as_ref).collect();
-    let options = EvalOptions { max_value_bytes: limit, ..EvalOptions::default() };
+    let options = EvalOptions { max_value_bytes: limit };
     let results = match evaluate_node(node, &refs, &options) {
         Ok(r) => r,
         Err(e) => return Folded::No(e.to_string()),

@@ -21,7 +21,7 @@ fn weight_channels(conv: &Node, w: &Tensor) -> Result<Channels, Reason> {
         // [in channels, out channels of a group, kernel…]: input channels are divided among the groups in order.
         let group = usize::try_from(conv.attrs.int("group").unwrap_or(1))
             .ok()
-            .filter(|g| *g > 0 && s[0] % g == 0)
+            .filter(|g| *g > 0 && s[0].is_multiple_of(*g))
             .ok_or("its groups do not divide its channels")?;
         let (per_group, kernel, ins) = (s[1], s[2..].iter().product::<usize>(), s[0] / group);
         return Ok(Channels { count: per_group * group, of: Box::new(move |i| i / inner / ins * per_group + i / kernel % per_group) });

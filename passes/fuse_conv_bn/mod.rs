@@ -27,7 +27,7 @@ static RULES: &[Rule] = &[
         "conv-add",
         "`Conv(x, w, b) + c` with one constant per channel is `Conv(x, w, b + c)`.",
         "%c = Conv|ConvTranspose|Gemm(?x, ?w, ?b?)\n%y = Add(%c, ?k)",
-        |m| affine::same_shape(m),
+        affine::same_shape,
         |m, p| {
             let h = affine::channels(m, "k")?;
             affine::fold(m, p, &vec![1.0; h.len()], &h)
@@ -37,7 +37,7 @@ static RULES: &[Rule] = &[
         "conv-sub",
         "`Conv(x, w, b) - c` with one constant per channel is `Conv(x, w, b - c)`.",
         "%c = Conv|ConvTranspose|Gemm(?x, ?w, ?b?)\n%y = Sub(%c, ?k)",
-        |m| affine::same_shape(m),
+        affine::same_shape,
         |m, p| {
             let h: Vec<f64> = affine::channels(m, "k")?.iter().map(|v| -v).collect();
             affine::fold(m, p, &vec![1.0; h.len()], &h)
@@ -47,7 +47,7 @@ static RULES: &[Rule] = &[
         "conv-mul",
         "`Conv(x, w, b) · c` with one constant per channel is `Conv(x, w·c, b·c)`.",
         "%c = Conv|ConvTranspose|Gemm(?x, ?w, ?b?)\n%y = Mul(%c, ?k)",
-        |m| affine::same_shape(m),
+        affine::same_shape,
         |m, p| {
             let k = affine::channels(m, "k")?;
             affine::fold(m, p, &k, &vec![0.0; k.len()])
@@ -57,7 +57,7 @@ static RULES: &[Rule] = &[
         "conv-div",
         "`Conv(x, w, b) / c` with one constant per channel is `Conv(x, w/c, b/c)`.",
         "%c = Conv|ConvTranspose|Gemm(?x, ?w, ?b?)\n%y = Div(%c, ?k)",
-        |m| affine::same_shape(m),
+        affine::same_shape,
         |m, p| {
             let k: Vec<f64> = affine::channels(m, "k")?.iter().map(|v| 1.0 / v).collect();
             ensure(k.iter().all(|v| v.is_finite()), "a divisor is zero")?;

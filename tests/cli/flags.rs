@@ -221,7 +221,9 @@ fn run_takes_a_folder_of_arrays() {
 #[test]
 fn compare_finds_the_first_value_that_differs() {
     let w = Work::new();
-    let text = |c: &str| format!("graph @g(%x: f32[2]) {{\n  %a = Neg(%x) : f32[2]\n  const %c : f32[2] = {c}\n  %b = Mul(%a, %c) : f32[2]\n  return %b\n}}\n");
+    let text = |c: &str| {
+        format!("graph @g(%x: f32[2]) {{\n  %a = Neg(%x) : f32[2]\n  const %c : f32[2] = {c}\n  %b = Mul(%a, %c) : f32[2]\n  return %b\n}}\n")
+    };
     fs::write(w.path("a.lap"), text("[1, 2]")).unwrap();
     fs::write(w.path("b.lap"), text("[1, 2.5]")).unwrap();
     ends(0, &["compare", &w.text("a.lap"), &w.text("a.lap")]);
@@ -302,7 +304,8 @@ mod native {
         let w = Work::new();
         let text = "graph @g(%x: f32[N, 2]) {\n  %y = Neg(%x) : f32[N, 2]\n  return %y\n}\n";
         fs::write(w.path("m.lap"), text).unwrap();
-        let compile = |out: &str, dim: &str, code| ends(code, &["compile", "-q", &w.text("m.lap"), "-o", &w.text(out), "--cpu", "native", "--dim", dim]);
+        let compile =
+            |out: &str, dim: &str, code| ends(code, &["compile", "-q", &w.text("m.lap"), "-o", &w.text(out), "--cpu", "native", "--dim", dim]);
         let bench = |lib: &str, n: &str| lapidary(&["bench", &w.text(lib), "--dim", &format!("N={n}"), "--seconds", "0.01"]).status.code();
         compile("libbounded.so", "N=2..4", 0);
         assert_eq!((bench("libbounded.so", "3"), bench("libbounded.so", "5")), (Some(0), Some(2)));

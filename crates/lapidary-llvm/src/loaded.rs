@@ -156,7 +156,7 @@ impl Context {
         let mut copies: Vec<Option<Vec<u64>>> = vec![];
         for t in inputs {
             let bytes = t.bytes();
-            let aligned = bytes.as_ptr() as usize % (t.dtype().bits() / 8).max(1) == 0;
+            let aligned = (bytes.as_ptr() as usize).is_multiple_of((t.dtype().bits() / 8).max(1));
             copies.push((!aligned).then(|| {
                 let words = bytes.chunks(8).map(|c| {
                     let mut w = [0; 8];

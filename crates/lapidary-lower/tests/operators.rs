@@ -100,7 +100,7 @@ fn input(ty: &Type, sizes: &[(&str, i64)], seed: usize) -> Tensor {
     let count: usize = dims.iter().product();
     match ty.dtype() {
         DType::I64 => Tensor::from_slice(&dims, &(0..count).map(|i| ((i * 7 + seed) % 2) as i64 - ((i + seed) % 2) as i64).collect::<Vec<i64>>()),
-        DType::Bool => Tensor::from_slice(&dims, &(0..count).map(|i| (i * 7 + seed) % 3 == 0).collect::<Vec<bool>>()),
+        DType::Bool => Tensor::from_slice(&dims, &(0..count).map(|i| (i * 7 + seed).is_multiple_of(3)).collect::<Vec<bool>>()),
         d => Tensor::from_f64(d, &dims, &(0..count).map(|i| (((i + 1) * (2 * seed + 37)) % 101) as f64 / 25.0 - 2.0).collect::<Vec<f64>>()).unwrap(),
     }
 }

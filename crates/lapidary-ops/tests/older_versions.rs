@@ -149,7 +149,7 @@ fn lowering_says_why_not() {
         15,
         9,
         &[("training_mode", Attr::Int(1))],
-        &vec![ramp(&[1, 2], 1.0), axes_like(), axes_like(), axes_like(), axes_like()],
+        &[ramp(&[1, 2], 1.0), axes_like(), axes_like(), axes_like(), axes_like()],
         "training",
     );
 }

@@ -123,7 +123,7 @@ fn random_nodes_give_results_or_errors() {
                     0 => g.add_const(format!("c{i}"), t),
                     _ => {
                         let ty = if dice.roll(3) == 0 {
-                            Type::tensor(t.dtype(), (0..t.rank()).map(|a| format!("n{i}_{a}")).map(|s| Dim::symbol(s)).collect::<Vec<_>>())
+                            Type::tensor(t.dtype(), (0..t.rank()).map(|a| format!("n{i}_{a}")).map(Dim::symbol).collect::<Vec<_>>())
                         } else {
                             t.ty().into()
                         };

@@ -40,7 +40,7 @@ impl Build {
         Build(Program { name: "test".into(), ..Program::default() })
     }
     fn buffer(&mut self, name: &str, dtype: DType, dims: &[Dim], kind: BufferKind) -> BufferId {
-        self.0.add_buffer(Buffer { name: name.into(), dtype, dims: dims.to_vec().into_iter().collect(), kind })
+        self.0.add_buffer(Buffer { name: name.into(), dtype, dims: dims.iter().cloned().collect(), kind })
     }
     pub fn input(&mut self, dtype: DType, dims: &[Dim]) -> BufferId {
         let n = self.0.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Input(_))).count() as u32;

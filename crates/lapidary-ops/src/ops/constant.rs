@@ -24,20 +24,20 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 }
 
 fn value(c: &impl Report, attrs: &Attrs) -> Result<Arc<Tensor>> {
-    for (name, value) in attrs.iter() {
-        return Ok(match value {
-            Attr::Tensor(t) => t.clone(),
-            Attr::Sparse(values, indices, dims) => Arc::new(dense(c, values, indices, dims)?),
-            Attr::Int(v) => Tensor::scalar(*v).into(),
-            Attr::Ints(v) => Tensor::from_vec(v.clone()).into(),
-            Attr::Float(v) => Tensor::scalar(*v).into(),
-            Attr::Floats(v) => Tensor::from_vec(v.clone()).into(),
-            Attr::Str(v) => Tensor::strings(&[], vec![v.clone()])?.into(),
-            Attr::Strs(v) => Tensor::strings(&[v.len()], v.clone())?.into(),
-            _ => return Err(c.report("constant", format!("attribute '{name}' holds no tensor")).into()),
-        });
-    }
-    Err(c.report("constant", "no attribute holds the value".into()).into())
+    let Some((name, value)) = attrs.iter().next() else {
+        return Err(c.report("constant", "no attribute holds the value".into()).into());
+    };
+    Ok(match value {
+        Attr::Tensor(t) => t.clone(),
+        Attr::Sparse(values, indices, dims) => Arc::new(dense(c, values, indices, dims)?),
+        Attr::Int(v) => Tensor::scalar(*v).into(),
+        Attr::Ints(v) => Tensor::from_vec(v.clone()).into(),
+        Attr::Float(v) => Tensor::scalar(*v).into(),
+        Attr::Floats(v) => Tensor::from_vec(v.clone()).into(),
+        Attr::Str(v) => Tensor::strings(&[], vec![v.clone()])?.into(),
+        Attr::Strs(v) => Tensor::strings(&[v.len()], v.clone())?.into(),
+        _ => return Err(c.report("constant", format!("attribute '{name}' holds no tensor")).into()),
+    })
 }
 
 /// A tensor of zeros with `values` at the places that `indices` (i64, linear or one vector each) names.

@@ -76,7 +76,7 @@ impl Plan {
     pub fn of(c: &EvalCtx<'_>, x: &[usize], w: &[usize]) -> Result<Plan> {
         let group = group(c, &c.node.attrs)?;
         let misfit = || c.error("shape-conflict", format!("a weight of shape {w:?} does not fit an operand of shape {x:?} in {group} groups"));
-        if x.len() != w.len() || x.len() < 3 || x[1] != w[1] * group || w[0] % group != 0 {
+        if x.len() != w.len() || x.len() < 3 || x[1] != w[1] * group || !w[0].is_multiple_of(group) {
             return Err(misfit().into());
         }
         let kernel = kernel_shape(c, &c.node.attrs, Some(&w[2..]))?;

@@ -116,7 +116,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     }
     let given = sizes.iter().try_fold(1usize, |a, s| a.checked_mul(*s)).unwrap_or(usize::MAX);
     if let Some(i) = open {
-        sizes[i] = if given == 0 { 0 } else { data.len() / given };
+        sizes[i] = data.len().checked_div(given).unwrap_or(0);
     }
     if sizes.iter().try_fold(1usize, |a, s| a.checked_mul(*s)) != Some(data.len()) {
         return Err(c.error("reshape", format!("{:?} cannot be reshaped to {wanted:?}", data.sizes())).into());

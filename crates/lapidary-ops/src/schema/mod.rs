@@ -4,6 +4,7 @@
 
 use lapidary_ir::{Attr, DType, Diagnostic, Graph, Node, NodeId, OpName, Type, nearest};
 
+#[allow(clippy::excessive_precision)] // the numbers as ONNX prints them
 mod table;
 
 pub use table::SCHEMAS;
