@@ -139,7 +139,7 @@ fn random_nodes_give_results_or_errors() {
             g.set_outputs(vec![id.out(0)]);
             let run = std::panic::catch_unwind(move || {
                 let inferred = infer_types(&mut g).is_ok();
-                let options = EvalOptions { max_value_bytes: 1 << 20, ..EvalOptions::default() };
+                let options = EvalOptions { max_value_bytes: 1 << 20 };
                 let result = evaluate_with(&g, given, &options, &mut |_, _| {});
                 (inferred, g.ty(id.out(0)).clone(), result)
             });

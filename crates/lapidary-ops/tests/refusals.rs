@@ -48,7 +48,7 @@ fn a_result_beyond_the_limit_is_refused_before_it_is_made() {
     let x = [ramp(&[1000, 1], 1.0), ramp(&[1, 1000], 1.0)];
     let (mut g, _) = graph("Add", 14, &[], &x, 1);
     infer_types(&mut g).unwrap();
-    let options = EvalOptions { max_value_bytes: 1 << 20, ..EvalOptions::default() };
+    let options = EvalOptions { max_value_bytes: 1 << 20 };
     let e = evaluate_with(&g, x.map(Datum::from).to_vec(), &options, &mut |_, _| {}).unwrap_err().to_string();
     assert!(e.contains("larger than the evaluation's limit"), "{e}");
 }
