@@ -308,6 +308,14 @@ pub fn random(ports: &[Port], sizes: &BTreeMap<String, i64>) -> Result<Vec<Datum
     lapidary_rewrite::random_inputs(&graph, sizes, 0)
 }
 
+/// The first batch of up to `count` samples of a `data=` text, as a list of one; empty where the data hold none.
+pub fn first_samples(graph: &Graph, text: &str, count: usize) -> Result<Vec<Vec<Datum>>> {
+    use lapidary_rewrite::{DataSource, Samples};
+    let files = Files::default();
+    let mut samples = files.open(text, graph, Some(count))?;
+    Ok(Samples::next(&mut *samples)?.into_iter().collect())
+}
+
 /// Writes values under bare names as a compressed `.npz`, at once or not at all. Elements of a sequence become `NAME.0`, `NAME.1`, …; an
 /// empty optional is left out.
 pub fn save(path: &Path, values: &[(String, Datum)]) -> Result<()> {

@@ -69,6 +69,8 @@ pub fn run_passes(model: &mut Model, pipeline: &Pipeline, args: &PassArgs, targe
     };
     let inputs = match &args.inputs {
         Some(path) => vec![lapidary::arrays::load_inputs(&model.inputs(), path)?],
+        // What measured its ranges on data is judged on data: a part of the same.
+        None if check == Check::Measure => sample(model, pipeline)?,
         None => vec![],
     };
     let shown = busy.clone();
@@ -88,6 +90,22 @@ pub fn run_passes(model: &mut Model, pipeline: &Pipeline, args: &PassArgs, targe
             ..PassOptions::default()
         },
     )
+}
+
+/// Samples that errors are measured on when only passes were given data.
+const SAMPLES: usize = 16;
+
+/// The first samples of the first `data=` of a pipeline, as one batch; nothing where there are no data.
+fn sample(model: &Model, pipeline: &Pipeline) -> Result<Vec<Vec<lapidary::Datum>>> {
+    let mut text = None;
+    pipeline.calls(&mut |c| {
+        let data = c.options.iter().find(|(name, _)| name == "data");
+        text = text.take().or(data.map(|(_, value)| value.to_string().trim_matches('"').to_string()));
+    });
+    match text {
+        Some(text) => lapidary::arrays::first_samples(model.graph(), &text, SAMPLES),
+        None => Ok(vec![]),
+    }
 }
 
 fn lossy(pipeline: &Pipeline) -> bool {

@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lapidary-passes", &["lapidary-ir", "lapidary-kernel", "lapidary-ops", "lapidary-rewrite"]),
     ("lapidary-onnx", &["lapidary-ir", "lapidary-kernel", "lapidary-ops"]),
     ("lapidary-lower", &["lapidary-ir", "lapidary-kernel", "lapidary-ops"]),
-    ("lapidary-llvm", &["lapidary-ir", "lapidary-kernel"]),
+    ("lapidary-llvm", &["lapidary-ir", "lapidary-kernel", "lapidary-runtime"]),
     ("lapidary-runtime", &[]),
     ("xtask", &[]),
 ];
