@@ -34,7 +34,6 @@ fn operands_that_do_not_fit_are_refused() {
         ("LpNormalization", &[("p", Attr::Int(3))], std::slice::from_ref(&x), "'p' is 3"),
         ("Where", &[], &[x.clone(), x.clone(), x.clone()], "bool tensor is expected"),
         ("PRelu", &[], &[ramp(&[1, 3], 1.0), x.clone()], "does not fit"),
-        ("Dropout", &[], &[x.clone(), Tensor::scalar(0.5f32), Tensor::scalar(true)], "random"),
         ("MeanVarianceNormalization", &[], std::slice::from_ref(&x), "does not exist"),
     ];
     for (op, attrs, inputs, message) in cases {
