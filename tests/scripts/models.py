@@ -121,7 +121,8 @@ def inputs(folder, name):
         return sentences(folder, slice(0, 1), 64), sentences(folder, slice(1, 4), 23)
     if name == "ppocr_v2_cls":
         x = gray_to_image(pictures(folder, "ocr_cls", 5, 48, 192))
-        return {"x": x[:1]}, {"x": np.ascontiguousarray(x[1:5, :, :32, :128])}
+        # Taller, not lower: below 48 rows the last pool has no whole window, where runtimes differ on what floor means.
+        return {"x": x[:1]}, {"x": np.ascontiguousarray(np.concatenate([x, x[:, :, :16]], 2)[1:5, :, :, :128])}
     if name == "ppocr_v4_rec":
         x = gray_to_image(pictures(folder, "ocr_rec_v4", 3, 48, 320))
         return {"x": x[:1]}, {"x": np.ascontiguousarray(x[1:3, :, :, :200])}
