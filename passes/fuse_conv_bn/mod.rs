@@ -68,7 +68,10 @@ static RULES: &[Rule] = &[
         "bn-bn",
         "A `BatchNormalization` of a `BatchNormalization` is one.",
         "%c = BatchNormalization(?x, ?scale0, ?shift0, ?mean0, ?var0)\n%y = BatchNormalization(%c, ?scale, ?shift, ?mean, ?var)",
-        inference,
+        |m| {
+            inference(m)?;
+            ensure(m.node("c")?.attrs.int("training_mode").unwrap_or(0) == 0, "the first normalizes by the batch's own statistics")
+        },
         affine::merge_norms,
     ),
 ];
