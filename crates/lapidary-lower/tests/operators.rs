@@ -1,5 +1,5 @@
 //! Operators' kernels mean what their evaluators mean, before and after optimization. One graph per line group; sizes of symbols are
-//! given below. A new operator adds its graphs to the list.
+//! given below. What an operator's own example (`examples.rs`) cannot show stands here: symbols of other sizes, random operands.
 
 use lapidary_ir::text::{ParseOptions, parse};
 use lapidary_ir::{DType, Graph, Tensor, Type};

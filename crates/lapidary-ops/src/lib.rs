@@ -22,6 +22,7 @@ mod recurrent;
 mod reduce;
 mod regions;
 mod rows;
+mod running;
 pub mod schema;
 mod sequences;
 mod shapes;
