@@ -1,42 +1,37 @@
-//! Every pass of Lapidary, one folder each, and the named pipelines. [`PASSES`] is the only list; a pass imports nothing from a
-//! sibling, what several need lives in `common`.
+//! Every pass of Lapidary, one folder each, and the named pipelines. [`PASSES`] is the only list: a line names the
+//! folder and the pass in it. A pass imports nothing from a sibling, what several need lives in `common`.
 #![forbid(unsafe_code)]
 
-mod calibrate;
-mod canonicalize;
 mod common;
-mod cse;
-mod dce;
-mod fake_quant;
-mod fold_constants;
-mod fold_quant;
-mod fuse_activations;
-mod fuse_conv_bn;
-mod fuse_gelu;
-mod fuse_layer_norm;
-mod fuse_matmul_add;
-mod lift_constants;
-mod simplify_arithmetic;
 
 use lapidary_rewrite::Pass;
 
-/// All passes, sorted by name.
-pub static PASSES: &[&dyn Pass] = &[
-    &calibrate::Calibrate,
-    &canonicalize::Canonicalize,
-    &cse::Cse,
-    &dce::Dce,
-    &fake_quant::FakeQuant,
-    &fold_constants::FoldConstants,
-    &fold_quant::FoldQuant,
-    &fuse_activations::FuseActivations,
-    &fuse_conv_bn::FuseConvBn,
-    &fuse_gelu::FuseGelu,
-    &fuse_layer_norm::FuseLayerNorm,
-    &fuse_matmul_add::FuseMatmulAdd,
-    &lift_constants::LiftConstants,
-    &simplify_arithmetic::SimplifyArithmetic,
-];
+/// Declares the modules and the list of their passes.
+macro_rules! passes {
+    ($($folder:ident::$pass:ident)*) => {
+        $(mod $folder;)*
+
+        /// All passes, sorted by name.
+        pub static PASSES: &[&dyn Pass] = &[$(&$folder::$pass),*];
+    };
+}
+
+passes! {
+    calibrate::Calibrate
+    canonicalize::Canonicalize
+    cse::Cse
+    dce::Dce
+    fake_quant::FakeQuant
+    fold_constants::FoldConstants
+    fold_quant::FoldQuant
+    fuse_activations::PASS
+    fuse_conv_bn::PASS
+    fuse_gelu::PASS
+    fuse_layer_norm::PASS
+    fuse_matmul_add::PASS
+    lift_constants::LiftConstants
+    simplify_arithmetic::PASS
+}
 
 /// The named pipelines: name, text, what it is for.
 pub static PIPELINES: &[(&str, &str, &str)] = &[

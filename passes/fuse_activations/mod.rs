@@ -4,10 +4,10 @@
 //! itself is too new, it becomes the product of the value and its HardSigmoid.
 
 use crate::common::neutral;
-use lapidary_ir::{Attrs, Graph, Result};
-use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Patch, Reason, Rule, always, applies, apply_rules, ensure};
+use lapidary_ir::{Attrs, Result};
+use lapidary_rewrite::{Effect, Match, Patch, Reason, Rule, RulePass, always, applies, ensure};
 
-pub struct FuseActivations;
+pub static PASS: RulePass = RulePass { name: "fuse-activations", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
 
 static RULES: &[Rule] = &[
     Rule::new(
@@ -95,22 +95,4 @@ fn hard_swish_parts(m: &Match<'_>, p: &mut Patch) -> Result<(), Reason> {
     let y = p.op("Mul", [m.value("x")?.into(), h], Attrs::new());
     p.replace(m.output(), y);
     Ok(())
-}
-
-impl Pass for FuseActivations {
-    fn name(&self) -> &'static str {
-        "fuse-activations"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn rules(&self) -> &'static [Rule] {
-        RULES
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        apply_rules(graph, RULES, ctx)
-    }
 }

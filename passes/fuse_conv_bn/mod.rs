@@ -7,10 +7,10 @@
 
 mod affine;
 
-use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Reason, Rule, apply_rules, ensure};
+use lapidary_ir::Result;
+use lapidary_rewrite::{Effect, Match, Reason, Rule, RulePass, ensure};
 
-pub struct FuseConvBn;
+pub static PASS: RulePass = RulePass { name: "fuse-conv-bn", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
 
 static RULES: &[Rule] = &[
     Rule::new(
@@ -84,22 +84,4 @@ fn inference(m: &Match<'_>) -> Result<(), Reason> {
 /// A batch norm as one factor and one summand per channel.
 fn batch_norm(m: &Match<'_>) -> Result<(Vec<f64>, Vec<f64>), Reason> {
     affine::norm(m, m.root(), ["scale", "shift", "mean", "var"])
-}
-
-impl Pass for FuseConvBn {
-    fn name(&self) -> &'static str {
-        "fuse-conv-bn"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn rules(&self) -> &'static [Rule] {
-        RULES
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        apply_rules(graph, RULES, ctx)
-    }
 }

@@ -3,10 +3,10 @@
 //! Exact: `x/2 · (1 + erf(x/√2))`; tanh: `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))` (Hendrycks, Gimpel: "Gaussian error linear
 //! units"). The order of the products and `x/√2` as a product with 0.7071 are all recognised. Refused where the target opset lacks Gelu.
 
-use lapidary_ir::{Attrs, Graph, Result};
-use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Patch, Reason, Rule, apply_rules};
+use lapidary_ir::{Attrs, Result};
+use lapidary_rewrite::{Effect, Match, Patch, Reason, Rule, RulePass};
 
-pub struct FuseGelu;
+pub static PASS: RulePass = RulePass { name: "fuse-gelu", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
 
 macro_rules! erf_rules {
     ($name:literal, $inner:literal) => {
@@ -75,22 +75,4 @@ fn build(m: &Match<'_>, p: &mut Patch, attrs: Attrs) -> Result<(), Reason> {
     let y = p.op("Gelu", [m.value("x")?.into()], attrs);
     p.replace(m.output(), y);
     Ok(())
-}
-
-impl Pass for FuseGelu {
-    fn name(&self) -> &'static str {
-        "fuse-gelu"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn rules(&self) -> &'static [Rule] {
-        RULES
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        apply_rules(graph, RULES, ctx)
-    }
 }

@@ -3,10 +3,10 @@
 //! `(x - mean(x)) / √(mean((x - mean(x))²) + ε) · s + h` over the last axes. Refused, with the reason: a target opset that lacks the
 //! operator, other axes than the last ones, scale or shift that is not constant of the normalized shape, an ε that is not one number.
 
-use lapidary_ir::{Attrs, Graph, Result};
-use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Patch, Reason, Rule, apply_rules, ensure};
+use lapidary_ir::{Attrs, Result};
+use lapidary_rewrite::{Effect, Match, Patch, Reason, Rule, RulePass, ensure};
 
-pub struct FuseLayerNorm;
+pub static PASS: RulePass = RulePass { name: "fuse-layer-norm", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
 
 /// The pattern with a given square and a given way to divide.
 macro_rules! pattern {
@@ -74,22 +74,4 @@ fn build(m: &Match<'_>, p: &mut Patch) -> Result<(), Reason> {
     let y = p.op("LayerNormalization", [m.value("x")?.into(), m.value("scale")?.into(), m.value("shift")?.into()], attrs);
     p.replace(m.output(), y);
     Ok(())
-}
-
-impl Pass for FuseLayerNorm {
-    fn name(&self) -> &'static str {
-        "fuse-layer-norm"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn rules(&self) -> &'static [Rule] {
-        RULES
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        apply_rules(graph, RULES, ctx)
-    }
 }

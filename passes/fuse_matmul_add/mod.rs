@@ -3,10 +3,10 @@
 //! `MatMul(a, w) + c` becomes `Gemm(a, w, c)` where `a` and `w` are matrices (rank 2), `w` is constant, and `c` broadcasts to the result.
 //! Products of higher rank stay: Gemm would need two reshapes, which cost more than the sum saves.
 
-use lapidary_ir::{Attrs, Graph, Result};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Rule, applies, apply_rules, ensure};
+use lapidary_ir::Attrs;
+use lapidary_rewrite::{Effect, Rule, RulePass, applies, ensure};
 
-pub struct FuseMatmulAdd;
+pub static PASS: RulePass = RulePass { name: "fuse-matmul-add", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
 
 static RULES: &[Rule] = &[Rule::new(
     "matmul-add",
@@ -28,21 +28,3 @@ static RULES: &[Rule] = &[Rule::new(
         Ok(())
     },
 )];
-
-impl Pass for FuseMatmulAdd {
-    fn name(&self) -> &'static str {
-        "fuse-matmul-add"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn rules(&self) -> &'static [Rule] {
-        RULES
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        apply_rules(graph, RULES, ctx)
-    }
-}

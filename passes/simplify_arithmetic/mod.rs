@@ -4,10 +4,10 @@
 //! twice. `canonicalize` does what changes no bit at all.
 
 use crate::common::{neutral, same_type};
-use lapidary_ir::{Graph, Result, Tensor};
-use lapidary_rewrite::{Effect, Match, Outcome, Pass, PassCtx, Reason, Rule, always, applies, apply_rules, ensure};
+use lapidary_ir::{Result, Tensor};
+use lapidary_rewrite::{Effect, Match, Reason, Rule, RulePass, always, applies, ensure};
 
-pub struct SimplifyArithmetic;
+pub static PASS: RulePass = RulePass { name: "simplify-arithmetic", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
 
 static RULES: &[Rule] = &[
     Rule::new(
@@ -79,22 +79,4 @@ fn combine(m: &Match<'_>, p: &mut lapidary_rewrite::Patch, op: &str, f: fn(f64, 
     let new = p.op(op, [m.value("x")?.into(), c], lapidary_ir::Attrs::new());
     p.replace(m.output(), new);
     Ok(())
-}
-
-impl Pass for SimplifyArithmetic {
-    fn name(&self) -> &'static str {
-        "simplify-arithmetic"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn rules(&self) -> &'static [Rule] {
-        RULES
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        apply_rules(graph, RULES, ctx)
-    }
 }

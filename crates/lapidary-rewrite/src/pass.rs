@@ -28,6 +28,33 @@ pub trait Pass: Sync {
     }
 }
 
+/// A pass that only applies rules, as a value.
+pub struct RulePass {
+    pub name: &'static str,
+    /// See [`Pass::source`].
+    pub source: &'static str,
+    pub effect: Effect,
+    pub rules: &'static [Rule],
+}
+
+impl Pass for RulePass {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn source(&self) -> &'static str {
+        self.source
+    }
+    fn effect(&self) -> Effect {
+        self.effect
+    }
+    fn rules(&self) -> &'static [Rule] {
+        self.rules
+    }
+    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+        crate::apply_rules(graph, self.rules, ctx)
+    }
+}
+
 /// What a pass may do to results. Tested by `--check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

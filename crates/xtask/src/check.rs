@@ -136,14 +136,12 @@ impl Counts {
     }
 }
 
-/// `cargo fmt` does not see modules that a macro declares: the operators' files are named to rustfmt.
+/// `cargo fmt` does not see modules that a macro declares: the files of operators and passes are named to rustfmt.
 fn formatted() -> Outcome<Option<String>> {
     shell::run(cargo().args(["fmt", "--all", "--check"]))?;
-    let folder = root().join("crates/lapidary-ops/src/ops");
-    let files = std::fs::read_dir(&folder).map_err(|e| impossible(format!("{}: {e}", folder.display())))?;
-    let mut files: Vec<_> = files.flatten().map(|f| f.path()).filter(|p| p.extension().is_some_and(|e| e == "rs")).collect();
-    files.sort();
-    shell::run(command("rustfmt").arg("--check").args(files))?;
+    let files = repository::committed_files()?;
+    let unseen = files.iter().filter(|f| f.ends_with(".rs") && (f.starts_with("crates/lapidary-ops/src/ops/") || f.starts_with("passes/")));
+    shell::run(command("rustfmt").current_dir(root()).arg("--check").args(unseen))?;
     Ok(None)
 }
 

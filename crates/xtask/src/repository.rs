@@ -80,7 +80,7 @@ pub fn check() -> Result<String, Failure> {
 }
 
 /// Tracked files and new ones that git does not ignore, sorted.
-fn committed_files() -> Outcome<Vec<String>> {
+pub fn committed_files() -> Outcome<Vec<String>> {
     let listed = capture(command("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]))
         .map_err(|f| impossible(format!("the rules are checked on what git tracks: {}", f.message)))?;
     let files: BTreeSet<String> = listed.lines().filter(|f| root().join(f).is_file()).map(str::to_string).collect();
