@@ -31,6 +31,7 @@ passes! {
     fuse_matmul_add::PASS
     lift_constants::LiftConstants
     simplify_arithmetic::PASS
+    sparsify::Sparsify
 }
 
 /// The named pipelines: name, text, what it is for.

@@ -5,9 +5,8 @@ use lapidary_kernel::{Bounds, Cpu, Plan};
 pub use lapidary_llvm::loaded::{Context, Info, Library};
 pub use lapidary_llvm::{KernelReport, WeightsMode};
 use lapidary_ops::Datum;
-use lapidary_rewrite::{Evaluator, Executor};
+use lapidary_rewrite::{Evaluator, Executor, Runner};
 use serde::Serialize;
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// Whether code generation is built in (feature `llvm19` or `llvm22`).
@@ -282,10 +281,9 @@ pub fn tensors(values: &[Datum]) -> Result<Vec<&Tensor>> {
 }
 
 /// Runs graphs natively for passes that measure them, and on the evaluator what has no native code. Values that a pass wants to see become
-/// outputs of the compiled graph. The last compiled graph is kept: statistics run one graph on many batches.
+/// outputs of the compiled graph.
 #[derive(Default)]
 pub struct NativeExecutor {
-    last: RefCell<Option<(u64, Option<Loaded>)>>,
     evaluator: Evaluator,
 }
 
@@ -293,38 +291,41 @@ impl Executor for NativeExecutor {
     fn name(&self) -> &str {
         "native"
     }
-    fn run(&self, graph: &Graph, inputs: Vec<Datum>, wanted: &dyn Fn(ValueId) -> bool, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>> {
-        let all = graph.operators().into_iter().flat_map(|n| (0..graph.node(n).outputs().len()).map(move |o| n.out(o)));
-        let taps: Vec<ValueId> = all.filter(|v| wanted(*v) && graph.ty(*v).as_tensor().is_some() && graph.as_constant(*v).is_none()).collect();
-        let mut key = xxhash_rust::xxh3::Xxh3::new();
-        key.update(crate::text::print(graph).as_bytes());
-        taps.iter().for_each(|v| key.update(graph.value(*v).name.as_bytes()));
-        let key = key.digest();
-        let mut last = self.last.borrow_mut();
-        if last.as_ref().is_none_or(|(k, _)| *k != key) {
-            let mut tapped = graph.clone();
-            taps.iter().filter(|v| !graph.is_output(**v)).for_each(|v| tapped.add_output(*v));
-            let loaded = load(&tapped, std::thread::available_parallelism().map_or(1, |n| n.get()));
-            if let Err(e) = &loaded {
+    fn load<'a>(&'a self, graph: &'a Graph, taps: &[ValueId]) -> Result<Box<dyn Runner + 'a>> {
+        let is_input = |v: &ValueId| graph.producer(*v).is_input();
+        let computed: Vec<ValueId> = taps.iter().copied().filter(|v| !is_input(v) && graph.as_constant(*v).is_none()).collect();
+        let mut tapped = graph.clone();
+        computed.iter().filter(|v| !graph.is_output(**v)).for_each(|v| tapped.add_output(*v));
+        match load(&tapped, std::thread::available_parallelism().map_or(1, |n| n.get())) {
+            Ok(loaded) => Ok(Box::new(NativeRunner { graph, loaded, inputs: taps.iter().copied().filter(is_input).collect(), computed })),
+            Err(e) => {
                 tracing::info!("measured on the evaluator: {e}");
+                self.evaluator.load(graph, taps)
             }
-            *last = Some((key, loaded.ok()));
         }
-        let Some((_, Some(loaded))) = &*last else { return self.evaluator.run(graph, inputs, wanted, tap) };
-        let mut results = loaded.library.context(0, None)?.run(&tensors(&inputs)?)?;
-        let extra = results.split_off(graph.outputs().len());
-        for (v, d) in graph.inputs().iter().zip(&inputs).filter(|(v, _)| wanted(**v)) {
+    }
+}
+
+struct NativeRunner<'a> {
+    graph: &'a Graph,
+    loaded: Loaded,
+    /// Tapped inputs of the graph.
+    inputs: Vec<ValueId>,
+    /// Tapped values, in the order in which those that were no outputs were added.
+    computed: Vec<ValueId>,
+}
+
+impl Runner for NativeRunner<'_> {
+    fn run(&mut self, inputs: Vec<Datum>, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>> {
+        let mut results = self.loaded.library.context(0, None)?.run(&tensors(&inputs)?)?;
+        let mut extra = results.split_off(self.graph.outputs().len()).into_iter();
+        for (v, d) in self.graph.inputs().iter().zip(&inputs).filter(|(v, _)| self.inputs.contains(v)) {
             tap(*v, d);
         }
-        let mut extra = extra.into_iter();
-        for v in taps {
-            let at = graph.outputs().iter().position(|o| *o == v);
-            let value = match at {
-                Some(i) => results.get(i).cloned(),
-                None => extra.next(),
-            };
-            if let Some(t) = value {
-                tap(v, &t.into());
+        for v in &self.computed {
+            let at = self.graph.outputs().iter().position(|o| o == v);
+            if let Some(t) = at.map_or_else(|| extra.next(), |i| results.get(i).cloned()) {
+                tap(*v, &t.into());
             }
         }
         Ok(results.into_iter().map(Datum::from).collect())

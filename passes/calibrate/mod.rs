@@ -13,12 +13,13 @@
 
 mod histogram;
 
+use crate::common::activations::{BATCH, DATA, batch_size};
 use crate::common::quant::{Range, Statistics, activation};
 use histogram::Histogram;
 use lapidary_ir::{DType, Diagnostic, Graph, Name, Result, ValueId};
 use lapidary_ops::Datum;
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub struct Calibrate;
 
@@ -36,8 +37,8 @@ impl Pass for Calibrate {
     }
     fn options(&self) -> &'static [OptionSpec] {
         const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new("data", Kind::Text, None, "the samples: a .npz file or a folder"),
-            OptionSpec::new("batch", Kind::Int, Some("8"), "samples run at a time"),
+            DATA,
+            BATCH,
             OptionSpec::new("method", Kind::Choice(&["minmax", "moving", "percentile", "mse"]), Some("mse"), "how a range comes from what appeared"),
             OptionSpec::new("percentile", Kind::Float, Some("99.99"), "how much of the values a percentile range keeps, in percent"),
         ];
@@ -51,14 +52,15 @@ impl Pass for Calibrate {
             return Err(Diagnostic::error("pass-option", format!("'percentile' is {percentile}, which is not between 50 and 100")).into());
         }
         let batch = batch_size(graph, ctx.options.int("batch").unwrap_or(8))?;
-        let wanted: BTreeSet<ValueId> = float_values(graph);
+        let wanted: Vec<ValueId> = float_values(graph);
         let (ctx_data, executor) = (ctx.data, ctx.executor);
         let mut samples = ctx_data.open(&data, graph, Some(batch))?;
+        let mut runner = executor.load(graph, &wanted)?;
         let mut seen: BTreeMap<ValueId, Observed> = BTreeMap::new();
         let (mut batches, mut count) = (0usize, 0usize);
         while let Some(inputs) = samples.next()? {
             count += inputs.iter().find_map(|d| d.as_tensor()?.sizes().first().copied()).unwrap_or(1);
-            executor.run(graph, inputs, &|v| wanted.contains(&v), &mut |v, d| observe(seen.entry(v).or_default(), d))?;
+            runner.run(inputs, &mut |v, d| observe(seen.entry(v).or_default(), d))?;
             batches += 1;
         }
         if batches == 0 {
@@ -106,22 +108,13 @@ fn observe(o: &mut Observed, d: &Datum) {
     }
 }
 
-/// As many samples as asked for; exactly those that a model with a fixed batch takes.
-fn batch_size(graph: &Graph, asked: i64) -> Result<usize> {
-    let Some(asked) = usize::try_from(asked).ok().filter(|n| *n > 0) else {
-        return Err(Diagnostic::error("pass-option", format!("'batch' is {asked}, which is no number of samples")).into());
-    };
-    let fixed = graph.inputs().iter().find_map(|i| graph.ty(*i).dims()?.first()?.as_const());
-    Ok(fixed.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(asked))
-}
-
 /// Every float value that is not constant.
-fn float_values(graph: &Graph) -> BTreeSet<ValueId> {
-    let mut out = BTreeSet::new();
+fn float_values(graph: &Graph) -> Vec<ValueId> {
+    let mut out = vec![];
     for id in graph.node_ids().filter(|n| !graph.node(*n).is_const() && !graph.node(*n).is("Constant")) {
         for (i, v) in graph.node(id).outputs().iter().enumerate() {
             if matches!(v.ty.dtype(), DType::F32 | DType::F16 | DType::BF16 | DType::F64) {
-                out.insert(id.out(i));
+                out.push(id.out(i));
             }
         }
     }

@@ -1,8 +1,12 @@
 //! What several passes need.
 
+pub mod activations;
+pub mod layers;
+pub mod linalg;
 pub mod quant;
 
-use lapidary_ir::{Graph, NodeId, Tensor, Value, ValueId};
+use lapidary_ir::{Diagnostic, Graph, NodeId, Result, Tensor, Value, ValueId};
+use lapidary_rewrite::PassCtx;
 use std::sync::Arc;
 
 /// Operators whose results differ from run to run: never folded or merged.
@@ -67,4 +71,14 @@ pub fn per_channel(t: &Tensor, rank: usize, axis: usize, channels: usize) -> Opt
         n if n == channels => Some(v),
         _ => None,
     }
+}
+
+/// Someone who selects nodes wants those: that a pass can do nothing there is an error, with the reasons of the first few nodes.
+pub fn nothing_done(ctx: &PassCtx<'_>, pass: &str) -> Result<()> {
+    if !ctx.has_selection() {
+        return Ok(());
+    }
+    let reasons = ctx.misses.iter().filter(|m| m.rule == pass).take(3).map(|m| format!("{} '{}': {}", m.op, m.node, m.reason));
+    let d = Diagnostic::error("nothing-done", format!("{pass} can do nothing to the selected nodes"));
+    Err(reasons.fold(d, |d, r| d.note(r)).into())
 }

@@ -14,7 +14,7 @@
 
 mod place;
 
-use crate::common::quant::Statistics;
+use crate::common::{nothing_done, quant::Statistics};
 use lapidary_ir::{Diagnostic, Graph, Result};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
 
@@ -49,12 +49,8 @@ impl Pass for FakeQuant {
             return Err(d.help("write calibrate{data=\"…\"}, fake-quant, fold-quant").into());
         };
         let out = place::place(graph, ctx, &statistics)?;
-        // Someone who selects nodes wants those: doing nothing is not what was asked.
-        if ctx.has_selection() && !out.changed {
-            let reasons: Vec<String> =
-                ctx.misses.iter().filter(|m| m.rule == NAME).take(3).map(|m| format!("{} '{}': {}", m.op, m.node, m.reason)).collect();
-            let d = Diagnostic::error("nothing-quantized", "none of the selected nodes can be quantized");
-            return Err(reasons.into_iter().fold(d, |d, r| d.note(r)).into());
+        if !out.changed {
+            nothing_done(ctx, NAME)?;
         }
         Ok(out)
     }

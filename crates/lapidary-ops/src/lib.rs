@@ -37,3 +37,4 @@ pub use eval::{Datum, EvalCtx, EvalOptions, evaluate, evaluate_node, evaluate_wi
 pub use infer::{Facts, InferCtx, infer_node, infer_types};
 pub use lower::{LowerCtx, Operand};
 pub use ops::OPS;
+pub use window::Window;

@@ -1,12 +1,19 @@
 use lapidary_ir::{Graph, Result, ValueId};
 use lapidary_ops::{Datum, EvalOptions, evaluate_with};
+use std::collections::BTreeSet;
 
-/// Runs a graph for a pass that needs to know what it computes: calibration, `--check`, the ledger's error columns.
+/// Makes graphs ready to run, for passes that need to know what they compute: calibration, `--check`, the ledger's error columns.
 pub trait Executor {
     /// What results are recorded under: executors may round differently.
     fn name(&self) -> &str;
-    /// Runs the graph on `inputs` (in the order of the graph's inputs); `tap` sees every value for which `wanted` says yes as it is made.
-    fn run(&self, graph: &Graph, inputs: Vec<Datum>, wanted: &dyn Fn(ValueId) -> bool, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>>;
+    /// Makes a graph ready to be run many times, each time showing the values `taps`.
+    fn load<'a>(&'a self, graph: &'a Graph, taps: &[ValueId]) -> Result<Box<dyn Runner + 'a>>;
+}
+
+/// A graph that is ready to run.
+pub trait Runner {
+    /// Runs it on `inputs` (in the order of the graph's inputs); `tap` sees each tapped value once, in no promised order.
+    fn run(&mut self, inputs: Vec<Datum>, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>>;
 }
 
 /// The reference evaluator.
@@ -19,9 +26,21 @@ impl Executor for Evaluator {
     fn name(&self) -> &str {
         "evaluator"
     }
-    fn run(&self, graph: &Graph, inputs: Vec<Datum>, wanted: &dyn Fn(ValueId) -> bool, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>> {
-        evaluate_with(graph, inputs, &self.options, &mut |v, d| {
-            if wanted(v) {
+    fn load<'a>(&'a self, graph: &'a Graph, taps: &[ValueId]) -> Result<Box<dyn Runner + 'a>> {
+        Ok(Box::new(Evaluation { graph, options: &self.options, taps: taps.iter().copied().collect() }))
+    }
+}
+
+struct Evaluation<'a> {
+    graph: &'a Graph,
+    options: &'a EvalOptions,
+    taps: BTreeSet<ValueId>,
+}
+
+impl Runner for Evaluation<'_> {
+    fn run(&mut self, inputs: Vec<Datum>, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>> {
+        evaluate_with(self.graph, inputs, self.options, &mut |v, d| {
+            if self.taps.contains(&v) {
                 tap(v, d)
             }
         })

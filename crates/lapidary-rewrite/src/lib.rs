@@ -23,7 +23,7 @@ pub mod selector;
 
 pub use cost::{Sizes, graph_bytes, graph_multiply_adds, multiply_adds, node_count};
 pub use driver::apply_rules;
-pub use exec::{DataSource, Evaluator, Executor, InMemory, NoData, Samples};
+pub use exec::{DataSource, Evaluator, Executor, InMemory, NoData, Runner, Samples};
 pub use inputs::random_inputs;
 pub use ledger::{Entry, ErrorStats, Ledger, OutputError};
 pub use limits::Limits;

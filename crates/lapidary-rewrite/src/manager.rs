@@ -220,7 +220,8 @@ impl Manager<'_> {
         }
     }
     fn evaluate(&self, graph: &Graph, inputs: &[Vec<Datum>]) -> Result<Vec<Vec<Datum>>> {
-        inputs.iter().map(|i| self.env.executor.run(graph, i.clone(), &|_| false, &mut |_, _| {})).collect()
+        let mut runner = self.env.executor.load(graph, &[])?;
+        inputs.iter().map(|i| runner.run(i.clone(), &mut |_, _| {})).collect()
     }
     fn changes(&self) -> usize {
         self.report.ledger.entries.iter().filter(|e| e.changed).count()
