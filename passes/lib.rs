@@ -25,6 +25,7 @@ passes! {
     fold_constants::FoldConstants
     fold_quant::FoldQuant
     fuse_activations::PASS
+    fuse_attention::PASS
     fuse_conv_bn::PASS
     fuse_gelu::PASS
     fuse_layer_norm::PASS
@@ -40,12 +41,12 @@ pub static PIPELINES: &[(&str, &str, &str)] = &[
     ("O1", "lift-constants, repeat(canonicalize, cse, dce)", "what changes no bit of any result"),
     (
         "O2",
-        "lift-constants, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce), fuse-layer-norm, fuse-gelu, fuse-activations, dce",
+        "lift-constants, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce), fuse-layer-norm, fuse-gelu, fuse-attention, fuse-activations, dce",
         "the default: folding, fusing and cleaning up, within rounding",
     ),
     (
         "O3",
-        "lift-constants, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce), fuse-layer-norm, fuse-gelu, fuse-activations, fuse-matmul-add, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce)",
+        "lift-constants, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce), fuse-layer-norm, fuse-gelu, fuse-attention, fuse-activations, fuse-matmul-add, repeat(fold-constants, canonicalize, simplify-arithmetic, fuse-conv-bn, cse, dce)",
         "everything that keeps results within rounding",
     ),
 ];
