@@ -21,6 +21,7 @@ passes! {
     canonicalize::Canonicalize
     cse::Cse
     dce::Dce
+    factorize_low_rank::FactorizeLowRank
     fake_quant::FakeQuant
     fold_constants::FoldConstants
     fold_quant::FoldQuant

@@ -1,5 +1,6 @@
 //! Decompositions for the weight passes, in f64, on one thread: the same bits on every run.
 
+use faer::linalg::solvers::Svd;
 use faer::{Mat, MatRef, Side};
 
 /// `h` with a part of its mean diagonal added to the diagonal; a zero diagonal element (a column that never appeared) becomes 1.
@@ -33,6 +34,22 @@ pub fn inverse_factor(h: MatRef<'_, f64>) -> Option<Mat<f64>> {
     cholesky(inverse(h)?.as_ref()).map(|l| l.transpose().to_owned())
 }
 
+/// Singular values in falling order, with `u` and `v` so that `m = u · diag(s) · vᵀ`. Signs are fixed: the largest element of each column of
+/// `u` is positive.
+pub fn svd(m: MatRef<'_, f64>) -> Option<(Mat<f64>, Vec<f64>, Mat<f64>)> {
+    let f: Svd<f64> = m.thin_svd().ok()?;
+    let (mut u, mut v) = (f.U().to_owned(), f.V().to_owned());
+    let s: Vec<f64> = f.S().column_vector().iter().copied().collect();
+    for j in 0..s.len() {
+        let largest = u.col(j).iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        if largest < 0.0 {
+            u.col_mut(j).iter_mut().for_each(|x| *x = -*x);
+            v.col_mut(j).iter_mut().for_each(|x| *x = -*x);
+        }
+    }
+    Some((u, s, v))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +70,9 @@ mod tests {
         assert!(norm(&l * l.transpose() - &h) < 1e-9);
         let u = inverse_factor(h.as_ref()).unwrap();
         assert!(norm(&h * u.transpose() * &u - Mat::<f64>::identity(6, 6)) < 1e-9);
+        let (u, s, v) = svd(x.as_ref()).unwrap();
+        let scaled = Mat::from_fn(40, 6, |i, j| u[(i, j)] * s[j]);
+        assert!(norm(scaled * v.transpose() - &x) < 1e-9 && s.windows(2).all(|w| w[0] >= w[1]));
     }
 
     #[test]
