@@ -2,13 +2,13 @@
 //! Layouts are those of `lapidary_runtime::abi`.
 
 use super::body::{Body, Step, kernel_type};
-use super::ir::{IntCmp as I, Ir, V};
+use super::ir::{Ir, V};
 use super::machine;
-use super::scope::Scopes;
+use super::sizes::emit_sizes;
 use crate::weights::Weights;
 use indexmap::IndexMap;
 use lapidary_ir::{Dim, Name, Result};
-use lapidary_kernel::{BufferKind, Check, Cpu, Plan, Port};
+use lapidary_kernel::{BufferKind, Cpu, Plan, Port};
 use lapidary_runtime::abi;
 
 /// One code version: bodies and steps.
@@ -52,18 +52,22 @@ struct Describer<'i, 'c> {
 }
 
 impl Describer<'_, '_> {
-    fn extent(&mut self, d: &Dim) -> V {
-        if let Some(v) = d.as_const() {
-            return self.ir.c64(v);
+    /// Where the value table holds a size; `None` for a constant.
+    fn slot(&mut self, d: &Dim) -> Option<usize> {
+        if d.is_const() {
+            return None;
         }
-        let slot = match d.as_symbol().and_then(|s| self.symbols.iter().position(|x| x == s)) {
+        Some(match d.as_symbol().and_then(|s| self.symbols.iter().position(|x| x == s)) {
             Some(slot) => slot,
             None => {
                 let next = self.symbols.len() + self.slots.len();
                 *self.slots.entry(d.clone()).or_insert(next)
             }
-        };
-        self.ir.c64(abi::slot(slot))
+        })
+    }
+    fn extent(&mut self, d: &Dim) -> V {
+        let slot = self.slot(d);
+        self.ir.c64(slot.map_or(d.as_const().unwrap_or(0), abi::slot))
     }
     fn string(&mut self, s: &str) -> V {
         if let Some(v) = self.strings.get(s) {
@@ -104,7 +108,7 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
 
     let mut version_words = vec![];
     for v in versions {
-        let run = emit_run(ir, v, &symbols, sanitize)?;
+        let run = emit_run(&mut d, v, sanitize);
         let scratch = v.scratch_bytes();
         version_words.extend([d.string(machine::short_name(v.cpu)), ir.c64(machine::required(v.cpu) as i64), run, d.extent(&scratch), null]);
     }
@@ -137,10 +141,10 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
     check_words.extend([d.string(too_large), ir.c64(abi::NO_VALUE), ir.c64(abi::NO_VALUE)]);
     let n_checks = checks.len() + 1;
 
-    let slots: Vec<(Dim, usize)> = d.slots.iter().map(|(k, v)| (k.clone(), *v)).collect();
-    let sizes = match slots.is_empty() && checks.is_empty() {
-        true => null,
-        false => emit_sizes(ir, checks, &slots, &symbols, sanitize)?,
+    let n_slots = symbols.len() + d.slots.len();
+    let (sizes, n_values) = match d.slots.is_empty() && checks.is_empty() {
+        true => (null, n_slots),
+        false => emit_sizes(ir, checks, &d.slots, &symbols, n_slots, sanitize)?,
     };
 
     let weights = &label.weights;
@@ -154,7 +158,7 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
         ir.c64(plan.outputs.len() as i64),
         d.table("lap_symbols", &symbol_words),
         ir.c64(symbols.len() as i64),
-        ir.c64((symbols.len() + slots.len()) as i64),
+        ir.c64(n_values as i64),
         sizes,
         d.table("lap_checks", &check_words),
         ir.c64(n_checks as i64),
@@ -177,32 +181,37 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
 }
 
 /// `i64 run(frame)`: every step in order, straight.
-fn emit_run(ir: &Ir, v: &Version, symbols: &[Name], sanitize: bool) -> Result<V> {
+fn emit_run(d: &mut Describer, v: &Version, sanitize: bool) -> V {
+    let ir = d.ir;
     let short = machine::short_name(v.cpu);
     let thunks: Vec<V> = v.steps.iter().enumerate().map(|(i, s)| emit_thunk(ir, v, s, &format!("lap_step_{short}_{i}"), sanitize)).collect();
     let run = ir.function(&format!("lap_run_{short}"), ir.function_type(ir.i64(), &[ir.ptr()]));
     ir.set_internal(run);
     machine::set_cpu(ir, run, None, sanitize);
     let frame = ir.arg(run, 0);
-    // The frame's fields must be loaded before sizes are, in a block of their own.
-    let start = ir.block(run);
-    ir.at_end(start);
+    ir.at_end(ir.block(run));
     let field = |i: i64| ir.load(ir.ptr(), ir.gep(ir.ptr(), frame, ir.c64(i)), 8);
     let (bufs, values, scratch) = (field(0), field(1), field(2));
-    let mut s = Scopes::new_after(ir, run, symbols, values, start);
     let parallel_type = ir.function_type(ir.void(), &[ir.ptr(), ir.ptr(), ir.i64()]);
     let parallel_for = ir.function("lap_rt_parallel_for", parallel_type);
     for (step, thunk) in v.steps.iter().zip(thunks) {
         let chunks = v.bodies[step.body].code.chunks();
-        let n = s.size(chunks)?;
-        if chunks.as_const() == Some(1) {
-            ir.call(kernel_type(ir), thunk, &[bufs, values, ir.c64(0), ir.c64(1), scratch]);
-        } else if chunks.as_const() != Some(0) {
-            ir.call(parallel_type, parallel_for, &[frame, thunk, n]);
+        match chunks.as_const() {
+            Some(0) => {}
+            Some(1) => {
+                ir.call(kernel_type(ir), thunk, &[bufs, values, ir.c64(0), ir.c64(1), scratch]);
+            }
+            _ => {
+                let n = match d.slot(chunks) {
+                    Some(slot) => ir.load(ir.i64(), ir.gep(ir.i64(), values, ir.c64(slot as i64)), 8),
+                    None => ir.c64(chunks.as_const().unwrap_or(0)),
+                };
+                ir.call(parallel_type, parallel_for, &[frame, thunk, n]);
+            }
         }
     }
     ir.ret(Some(ir.c64(0)));
-    Ok(run)
+    run
 }
 
 /// A kernel function that hands the body just the pointers that it uses.
@@ -220,45 +229,6 @@ fn emit_thunk(ir: &Ir, v: &Version, step: &Step, name: &str, sanitize: bool) -> 
     ir.call(kernel_type(ir), body, &[table, ir.arg(f, 1), ir.arg(f, 2), ir.arg(f, 3), ir.arg(f, 4)]);
     ir.ret(None);
     f
-}
-
-/// `i64 sizes(values)`: fills the slots behind the symbols, with checks.
-fn emit_sizes(ir: &Ir, checks: &[Check], slots: &[(Dim, usize)], symbols: &[Name], sanitize: bool) -> Result<V> {
-    let f = ir.function("lap_sizes", ir.function_type(ir.i64(), &[ir.ptr()]));
-    ir.set_internal(f);
-    machine::set_cpu(ir, f, None, sanitize);
-    let values = ir.arg(f, 0);
-    let mut s = Scopes::new(ir, f, symbols, values);
-    s.overflow = Some(ir.c1(false));
-    let mut computed = vec![];
-    for (d, slot) in slots {
-        computed.push((*slot, s.size(d)?));
-    }
-    let mut sides = vec![];
-    for c in checks {
-        sides.push((s.size(&c.left)?, s.size(&c.right)?, c.or_one));
-    }
-    for (slot, v) in computed {
-        ir.store(v, ir.gep(ir.i64(), values, ir.c64(slot as i64)), 8);
-    }
-    let fail = |condition: V, code: usize| {
-        let (bad, good) = (ir.block(f), ir.block(f));
-        ir.cond_br(condition, bad, good);
-        ir.at_end(bad);
-        ir.ret(Some(ir.c64(code as i64)));
-        ir.at_end(good);
-    };
-    fail(s.overflow.unwrap_or(ir.c1(false)), checks.len() + 1);
-    for (i, (l, r, or_one)) in sides.into_iter().enumerate() {
-        let mut bad = ir.icmp(I::LLVMIntNE, l, r);
-        if or_one {
-            let not_one = |v: V| ir.icmp(I::LLVMIntNE, v, ir.c64(1));
-            bad = ir.and(bad, ir.and(not_one(l), not_one(r)));
-        }
-        fail(bad, i + 1);
-    }
-    ir.ret(Some(ir.c64(0)));
-    Ok(f)
 }
 
 fn emit_exports(ir: &Ir, model: V, label: &Label) {

@@ -10,5 +10,6 @@ pub mod math;
 pub mod nest;
 pub mod ops;
 pub mod scope;
+pub mod sizes;
 pub mod tile;
 pub mod types;

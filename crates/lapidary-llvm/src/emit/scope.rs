@@ -5,7 +5,8 @@
 //! allowed go to a block of zeros instead), which is why they may be placed like this.
 
 use super::ir::{Block, IntCmp as I, Ir, Place, V};
-use lapidary_ir::{Atom as DimAtom, Diagnostic, Dim, Name, Result};
+use super::sizes::{SizeOps, emit_op};
+use lapidary_ir::{Dim, Name, Result};
 use lapidary_kernel::{AxisId, ExprId, LocalId};
 use rustc_hash::FxHashMap;
 
@@ -63,28 +64,23 @@ pub struct Scopes<'i, 'c> {
     stack: Vec<Scope>,
     /// The level where code goes at the moment, where it is not the innermost.
     level: Option<usize>,
-    sizes: FxHashMap<Dim, V>,
+    sizes: SizeOps,
+    /// What the operations of `sizes` give, as far as they are emitted.
+    size_values: Vec<V>,
     symbols: &'i [Name],
     values: V,
-    /// Where sizes are computed with checks: whether one was too large.
-    pub overflow: Option<V>,
 }
 
 impl<'i, 'c> Scopes<'i, 'c> {
     /// Starts the body of `function`, which reads symbols from `values`.
     pub fn new(ir: &'i Ir<'c>, function: V, symbols: &'i [Name], values: V) -> Scopes<'i, 'c> {
-        let entry = ir.block(function);
-        Scopes::new_after(ir, function, symbols, values, entry)
-    }
-    /// Goes on after what `entry` holds already.
-    pub fn new_after(ir: &'i Ir<'c>, function: V, symbols: &'i [Name], values: V, entry: Block) -> Scopes<'i, 'c> {
-        let body = ir.block(function);
+        let (entry, body) = (ir.block(function), ir.block(function));
         ir.at_end(entry);
         let jump = ir.br(body);
         ir.at_end(body);
         let entry = Scope { hoist: Some(jump), ..Scope::default() };
         let stack = vec![entry, Scope::default()];
-        Scopes { ir, function, stack, level: None, sizes: FxHashMap::default(), symbols, values, overflow: None }
+        Scopes { ir, function, stack, level: None, sizes: SizeOps::default(), size_values: vec![], symbols, values }
     }
     pub fn top(&self) -> usize {
         self.stack.len() - 1
@@ -223,82 +219,15 @@ impl<'i, 'c> Scopes<'i, 'c> {
         if let Some(v) = d.as_const() {
             return Ok(self.ir.c64(v));
         }
-        if let Some(v) = self.sizes.get(d) {
-            return Ok(*v);
+        let id = self.sizes.dim(d, self.symbols)?;
+        let saved = self.enter(0);
+        while self.size_values.len() < self.sizes.len() {
+            let op = self.sizes.op(self.size_values.len());
+            let v = emit_op(self.ir, op, self.values, |id| self.size_values[id], &mut None);
+            self.size_values.push(v);
         }
-        let mut sum: Option<V> = None;
-        for (monomial, c) in d.terms() {
-            let mut product: Option<V> = None;
-            for (atom, power) in monomial {
-                let v = self.size_atom(atom)?;
-                for _ in 0..*power {
-                    product = Some(match product {
-                        None => v,
-                        Some(p) => self.at(0, |s| s.checked("llvm.smul.with.overflow", p, v)),
-                    });
-                }
-            }
-            let c = self.ir.c64(*c);
-            let term = match product {
-                None => c,
-                Some(p) if self.ir.as_const_int(c) == Some(1) => p,
-                Some(p) => self.at(0, |s| s.checked("llvm.smul.with.overflow", p, c)),
-            };
-            sum = Some(match sum {
-                None => term,
-                Some(x) => self.at(0, |s| s.checked("llvm.sadd.with.overflow", x, term)),
-            });
-        }
-        let v = sum.unwrap_or(self.ir.c64(0));
-        self.sizes.insert(d.clone(), v);
-        Ok(v)
-    }
-    fn checked(&mut self, op: &str, a: V, b: V) -> V {
-        let ir = self.ir;
-        let Some(sofar) = self.overflow else { return if op.contains("mul") { ir.mul(a, b) } else { ir.add(a, b) } };
-        let both = ir.intrinsic(op, &[ir.i64()], &[a, b]);
-        self.overflow = Some(ir.or(sofar, ir.field(both, 1)));
-        ir.field(both, 0)
-    }
-    fn size_atom(&mut self, atom: &DimAtom) -> Result<V> {
-        Ok(match atom {
-            DimAtom::Symbol(name) => {
-                let key = Dim::symbol(name.clone());
-                if let Some(v) = self.sizes.get(&key) {
-                    return Ok(*v);
-                }
-                let Some(slot) = self.symbols.iter().position(|s| s == name) else {
-                    return Err(
-                        Diagnostic::unsupported("symbol", format!("no input dim is '{name}' alone, so its size is not known at run time")).into()
-                    );
-                };
-                let values = self.values;
-                let v = self.at(0, |s| {
-                    let p = s.ir.gep(s.ir.i64(), values, s.ir.c64(slot as i64));
-                    let v = s.ir.load(s.ir.i64(), p, 8);
-                    s.ir.set_invariant(v);
-                    v
-                });
-                self.sizes.insert(key, v);
-                v
-            }
-            DimAtom::FloorDiv(p) | DimAtom::Mod(p) => {
-                let (a, b) = (self.size(&p.0)?, self.size(&p.1)?);
-                let unsigned = p.0.known_non_negative();
-                let modulo = matches!(atom, DimAtom::Mod(_));
-                self.at(0, |s| {
-                    // A size of zero as a divisor: any answer will do, but the processor must not trap.
-                    let b = if s.ir.as_const_int(b).is_some() { b } else { s.ir.select(s.ir.icmp(I::LLVMIntSGT, b, s.ir.c64(0)), b, s.ir.c64(1)) };
-                    let (q, r) = floor_div(s.ir, a, b, unsigned);
-                    if modulo { r } else { q }
-                })
-            }
-            DimAtom::Min(p) | DimAtom::Max(p) => {
-                let (a, b) = (self.size(&p.0)?, self.size(&p.1)?);
-                let order = if matches!(atom, DimAtom::Min(_)) { I::LLVMIntSLT } else { I::LLVMIntSGT };
-                self.at(0, |s| s.ir.select(s.ir.icmp(order, a, b), a, b))
-            }
-        })
+        self.leave(saved);
+        Ok(self.size_values[id])
     }
 }
 
