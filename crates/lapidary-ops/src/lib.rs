@@ -22,6 +22,7 @@ mod recurrent;
 mod reduce;
 mod regions;
 mod rows;
+mod run_time;
 mod running;
 pub mod schema;
 mod sequences;

@@ -30,6 +30,46 @@ pub(crate) fn chosen(node: &Node, named: Option<Vec<i64>>, rank: usize) -> Optio
     Some(out)
 }
 
+/// The most sets of axes that [`fitting`] gives: each costs a reduction.
+const FITTING_MAX: usize = 8;
+
+/// The sets of reduced axes, in number `count` if that is known, that make dims `to` of dims `from`; axes of one element count as reduced
+/// where both are possible. None where there are too many.
+pub(crate) fn fitting(node: &Node, from: &[Dim], to: &[Dim], count: Option<usize>) -> Vec<Vec<bool>> {
+    let one = Dim::from(1);
+    let keep = keeps(node);
+    let mut out: Vec<Vec<bool>> = vec![];
+    // With more axes there is no trying all sets; no model has them.
+    if from.len() > 10 {
+        return out;
+    }
+    for set in 0..1u32 << from.len() {
+        let marks: Vec<bool> = (0..from.len()).map(|a| set >> a & 1 == 1).collect();
+        let chosen = marks.iter().filter(|m| **m).count();
+        let possible = match count {
+            // None named means all, or none.
+            Some(0) => Some(&marks) == self::chosen(node, None, from.len()).as_ref(),
+            Some(n) => chosen == n,
+            None => chosen > 0 || node.attrs.int("noop_with_empty_axes").unwrap_or(0) != 0 || from.is_empty(),
+        };
+        let each = from.iter().zip(&marks).filter(|(_, m)| keep || !**m);
+        let made: Vec<&Dim> = each.map(|(d, m)| if *m { &one } else { d }).collect();
+        if possible && made.iter().copied().eq(to) {
+            out.push(marks);
+        }
+    }
+    // Sets that differ in axes of one element alone give the same.
+    let essence = |marks: &[bool]| -> Vec<bool> { marks.iter().zip(from).map(|(m, d)| *m && *d != one).collect() };
+    let mut seen: Vec<Vec<bool>> = vec![];
+    out.reverse();
+    out.retain(|marks| {
+        let new = !seen.contains(&essence(marks));
+        seen.push(essence(marks));
+        new
+    });
+    if out.len() > FITTING_MAX { vec![] } else { out }
+}
+
 /// The result has the operand's type, and its dims but for the reduced ones.
 pub(crate) fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     let t = c.ty(0)?;

@@ -2,6 +2,7 @@
 //! other axes. Sums are accumulated in f32 for 16-bit floats, in the operand's own type otherwise.
 
 use crate::elementwise::kernels;
+use crate::run_time::{self, List};
 use crate::{LowerCtx, Operand, reduce};
 use lapidary_ir::{DType, Dim, Result};
 use lapidary_kernel::{AxisId, ExprId, Index, KernelBuilder, ReduceOp, UnaryOp};
@@ -115,34 +116,55 @@ pub(crate) fn reduction(
     map: &dyn Fn(&mut KernelBuilder, ExprId) -> ExprId,
     finish: &dyn Fn(&mut Rows, ExprId) -> ExprId,
 ) -> Result<()> {
-    let (x, y, reduced) = reduced(c)?;
-    let mut r = Rows::new(c, &x.dims, &reduced);
-    let v = r.load(&x);
-    // Truth values are reduced as numbers.
-    let v = if x.dtype == DType::Bool { r.k.cast(DType::U8, v) } else { v };
-    let v = map(&mut r.k, v);
-    let v = r.reduce(op, v);
-    let v = finish(&mut r, v);
-    let at = r.kept(&reduced, y.rank() == x.rank());
-    r.store_one(&y, at, v);
-    c.push(r.k);
-    Ok(())
+    reduced(c, &|c, x, y, reduced| {
+        let mut r = Rows::new(c, &x.dims, reduced);
+        let v = r.load(x);
+        // Truth values are reduced as numbers.
+        let v = if x.dtype == DType::Bool { r.k.cast(DType::U8, v) } else { v };
+        let v = map(&mut r.k, v);
+        let v = r.reduce(op, v);
+        let v = finish(&mut r, v);
+        let at = r.kept(reduced, y.rank() == x.rank());
+        r.store_one(y, at, v);
+        c.push(r.k);
+    })
 }
 
-/// Operand, result and the reduced axes of a `Reduce…` operator.
-pub(crate) fn reduced(c: &mut LowerCtx<'_>) -> Result<(Operand, Operand, Vec<bool>)> {
-    let named = match c.has(1) {
-        true => {
-            let dims = c.sizes(1, "the list of axes")?;
-            let ints: Option<Vec<i64>> = dims.iter().map(Dim::as_const).collect();
-            Some(ints.ok_or_else(|| c.unsupported("the axes are only known at run time"))?)
-        }
-        false => c.node().attrs.ints("axes").map(<[i64]>::to_vec),
-    };
+/// Lowers a `Reduce…` operator with `f(c, operand, result, reduced axes)`. Axes that only the run knows are those that fit the shape which
+/// the model states for the result; where several sets do, each is computed and the run takes its own.
+pub(crate) fn reduced(c: &mut LowerCtx<'_>, f: &dyn Fn(&mut LowerCtx<'_>, &Operand, &Operand, &[bool])) -> Result<()> {
     let (x, y) = (c.input(0)?, c.output(0)?);
     kernels::check(c, &[&x, &y])?;
-    let reduced = reduce::chosen(c.node(), named, x.rank()).ok_or_else(|| c.unsupported("an axis does not exist"))?;
-    Ok((x, y, reduced))
+    let named = match c.has(1) {
+        true => c.contents(1).map(|axes| axes.as_ints()),
+        false => Some(c.node().attrs.ints("axes").map(<[i64]>::to_vec).or(Some(vec![]))),
+    };
+    if let Some(Some(named)) = named {
+        let reduced = reduce::chosen(c.node(), Some(named), x.rank()).ok_or_else(|| c.unsupported("an axis does not exist"))?;
+        f(c, &x, &y, &reduced);
+        return Ok(());
+    }
+    let axes = c.input(1)?;
+    let count = axes.dims.first().and_then(Dim::as_const).and_then(|n| usize::try_from(n).ok());
+    let fitting = reduce::fitting(c.node(), &x.dims, &y.dims, count);
+    match (fitting.as_slice(), count) {
+        ([one], _) => f(c, &x, &y, one),
+        ([_, _, ..], Some(n)) if n > 0 => {
+            let axes = List::of(c, 1, "the list of axes")?;
+            let mut choices = vec![];
+            for (i, marks) in fitting.iter().enumerate() {
+                let part = c.temp(&format!("choice{i}"), y.dtype, &y.dims);
+                f(c, &x, &part, marks);
+                choices.push((marks.clone(), part));
+            }
+            run_time::choose(c, &axes, &choices, &y);
+        }
+        _ => {
+            let message = "the list of axes is only known at run time, and the shape of the result does not tell which they are";
+            return Err(c.unsupported(message).help("give the axes as a constant, or state the result's sizes in the model").into());
+        }
+    }
+    Ok(())
 }
 
 /// The axis that an attribute names, as an index.

@@ -3,7 +3,8 @@
 use crate::elementwise::kernels;
 use crate::lanes::Lanes;
 use crate::numbers::{axis_index, eval_axis, floats, store, store_wide, wide};
-use crate::{Datum, EvalCtx, LowerCtx, rows};
+use crate::run_time::{self, List};
+use crate::{Datum, EvalCtx, LowerCtx, Operand, rows};
 use lapidary_ir::{Attrs, Dim, Result};
 use lapidary_kernel::{Index, ReduceOp};
 
@@ -45,11 +46,31 @@ fn walk<T: Copy>(lane: &[T], out: &mut [T], mut total: T, (exclusive, reverse): 
     }
 }
 
-/// A triangular reduction: quadratic in the axis, but every point by itself.
+/// A triangular reduction: quadratic in the axis, but every point by itself. Of an axis that only the run knows, along each axis.
 pub(crate) fn lower(c: &mut LowerCtx<'_>, r: &Running) -> Result<()> {
     let (x, y) = rows::ends(c)?;
-    let axis = c.sizes(1, "the axis")?.first().and_then(|d| d.as_const()).and_then(|a| axis_index(a, x.rank()));
-    let axis = axis.ok_or_else(|| c.unsupported("the axis does not exist"))?;
+    let axis = List::of(c, 1, "the axis")?;
+    if let List::Known(known) = &axis {
+        let axis = known.first().and_then(|d| d.as_const()).and_then(|a| axis_index(a, x.rank()));
+        let axis = axis.ok_or_else(|| c.unsupported("the axis does not exist"))?;
+        along(c, r, &x, &y, axis);
+        return Ok(());
+    }
+    if x.rank() == 1 {
+        along(c, r, &x, &y, 0);
+        return Ok(());
+    }
+    let mut choices = vec![];
+    for a in 0..x.rank() {
+        let part = c.temp(&format!("along{a}"), y.dtype, &y.dims);
+        along(c, r, &x, &part, a);
+        choices.push((rows::mark(x.rank(), |i| i == a), part));
+    }
+    run_time::choose(c, &axis, &choices, &y);
+    Ok(())
+}
+
+fn along(c: &mut LowerCtx<'_>, r: &Running, x: &Operand, y: &Operand, axis: usize) {
     let (exclusive, reverse) = flags(&c.node().attrs);
     let mut k = c.kernel();
     let at = kernels::points(&mut k, &x.dims);
@@ -63,7 +84,6 @@ pub(crate) fn lower(c: &mut LowerCtx<'_>, r: &Running) -> Result<()> {
     let wider = kernels::wider(x.dtype);
     let v = k.cast(wider, v);
     let total = k.reduce(r.op, wider, &[back], v);
-    kernels::store(&mut k, &y, at, total);
+    kernels::store(&mut k, y, at, total);
     c.push(k);
-    Ok(())
 }

@@ -6,6 +6,8 @@
 
 use crate::cells::{Cells, CellsMut, room, strides, visit};
 use crate::forms;
+use crate::lower::Operand;
+use crate::run_time::{List, on_axis};
 use crate::shapes::{axes_in, move_contents};
 use crate::views::axis_of;
 use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
@@ -186,6 +188,18 @@ fn axis_sources(c: &EvalCtx<'_>, mode: &str, size: i64, before: i64, after: i64)
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (x, y) = (c.input(0)?, c.output(0)?);
     let mode = c.node().attrs.str("mode").unwrap_or("constant").to_owned();
+    let amounts = List::of(c, 1, "how much is padded")?;
+    let padded = if c.has(3) { List::of(c, 3, "which axes are padded")? } else { List::first(x.rank()) };
+    if amounts.is_read() || padded.is_read() {
+        if amounts.len() != 2 * padded.len() {
+            return Err(c.unsupported(format!("{} pads for {} axes", amounts.len(), padded.len())).into());
+        }
+        return fill(c, &x, &y, &mode, |k, i, axis| {
+            let before = on_axis(k, &padded, (&amounts, 0), axis, x.rank(), 0);
+            let i = k.index(i.clone());
+            Index::value(k.sub(i, before))
+        });
+    }
     let pads = c.sizes(1, "how much is padded")?;
     let axes = if c.has(3) {
         let found = c.sizes(3, "which axes are padded")?;
@@ -198,11 +212,19 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     }
     let mut before = vec![Dim::from(0); x.rank()];
     axes.iter().zip(&pads).for_each(|(a, p)| before[*a] = p.clone());
+    fill(c, &x, &y, &mode, |_, i, axis| i.add_dim(&-&before[axis]))
+}
+
+/// Fills the result; `source(i, axis)` is where element `i` of an axis comes from, or would, outside of the operand.
+fn fill(c: &mut LowerCtx<'_>, x: &Operand, y: &Operand, mode: &str, source: impl Fn(&mut KernelBuilder, &Index, usize) -> Index) -> Result<()> {
     let fill = if c.has(2) { Some(c.input(2)?) } else { None };
     let mut k = c.kernel();
     let at: Vec<Index> = k.parallel_all("i", &y.dims).into_iter().map(Into::into).collect();
-    let mut from: Vec<Index> = at.iter().zip(&before).map(|(i, b)| i.add_dim(&-b)).collect();
-    let v = match mode.as_str() {
+    let mut from: Vec<Index> = vec![];
+    for (axis, i) in at.iter().enumerate() {
+        from.push(source(&mut k, i, axis));
+    }
+    let v = match mode {
         "constant" => {
             let otherwise = match fill {
                 Some(f) => Some(match c.constant(2).and_then(|t| t.to_f64()).and_then(|v| v.first().copied()) {
@@ -216,7 +238,7 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
         }
         "edge" | "reflect" | "wrap" => {
             for (i, d) in from.iter_mut().zip(&x.dims) {
-                *i = folded(&mut k, &mode, i, d);
+                *i = folded(&mut k, mode, i, d);
             }
             k.load(x.buffer, x.dtype, from)
         }

@@ -38,23 +38,23 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 }
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
-    let (x, y, reduced) = rows::reduced(c)?;
-    let mut r = Rows::new(c, &x.dims, &reduced);
-    let v = r.load(&x);
-    // Integers are computed as real numbers and truncated.
-    let v = if x.dtype.is_int() { r.k.cast(DType::F64, v) } else { v };
-    let top = r.reduce(ReduceOp::Max, v);
-    let endless = r.k.unary(UnaryOp::IsInf, top);
-    let zero = kernels::number(&mut r.k, top, 0.0);
-    let base = r.k.select(endless, zero, top);
-    let base = r.keep_scalar(base);
-    let d = r.k.sub(v, base);
-    let e = r.k.unary(UnaryOp::Exp, d);
-    let sum = r.reduce(ReduceOp::Sum, e);
-    let log = r.k.unary(UnaryOp::Log, sum);
-    let v = r.k.add(base, log);
-    let at = r.kept(&reduced, y.rank() == x.rank());
-    r.store_one(&y, at, v);
-    c.push(r.k);
-    Ok(())
+    rows::reduced(c, &|c, x, y, reduced| {
+        let mut r = Rows::new(c, &x.dims, reduced);
+        let v = r.load(x);
+        // Integers are computed as real numbers and truncated.
+        let v = if x.dtype.is_int() { r.k.cast(DType::F64, v) } else { v };
+        let top = r.reduce(ReduceOp::Max, v);
+        let endless = r.k.unary(UnaryOp::IsInf, top);
+        let zero = kernels::number(&mut r.k, top, 0.0);
+        let base = r.k.select(endless, zero, top);
+        let base = r.keep_scalar(base);
+        let d = r.k.sub(v, base);
+        let e = r.k.unary(UnaryOp::Exp, d);
+        let sum = r.reduce(ReduceOp::Sum, e);
+        let log = r.k.unary(UnaryOp::Log, sum);
+        let v = r.k.add(base, log);
+        let at = r.kept(reduced, y.rank() == x.rank());
+        r.store_one(y, at, v);
+        c.push(r.k);
+    })
 }

@@ -416,22 +416,95 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     }
     let all: Vec<i64> = (0..x.rank() as i64).collect();
     let axes = attrs.ints("axes").unwrap_or(&all).iter().map(|a| axis_of(c, *a, x.rank())).collect::<Result<Vec<_>>>()?;
-    let scales = c.constant(2).filter(|s| !s.is_empty()).and_then(|s| s.to_f64());
+    let scales = Scales::of(c, &x, &axes)?;
     let mut k = c.kernel();
+    let scales = scales.emit(&mut k);
     let at: Vec<Index> = k.parallel_all("i", &y.dims).into_iter().map(Into::into).collect();
     // Per dim: the positions that make up a point, with their weights (`None`: 1).
     let mut taps: Vec<Vec<(Index, Option<ExprId>)>> = at.iter().map(|i| vec![(i.clone(), None)]).collect();
     for (n, axis) in axes.iter().enumerate() {
-        let scale = scales.as_ref().and_then(|s| s.get(n).copied());
-        if scale == Some(1.0) || (scale.is_none() && x.dims[*axis] == y.dims[*axis]) {
-            continue;
+        let (have, want) = (&x.dims[*axis], &y.dims[*axis]);
+        let scale = scales.get(n).copied().unwrap_or(Scale::Ratio);
+        let idle = match scale {
+            Scale::Known(s) => s == 1.0,
+            Scale::Ratio => have == want,
+            // Every position is the only one.
+            Scale::Loaded(_) => have.as_const() == Some(1) && want.as_const() == Some(1),
+        };
+        if !idle {
+            taps[*axis] = how.taps(&mut k, &at[*axis], have, want, scale);
         }
-        taps[*axis] = how.taps(&mut k, &at[*axis], &x.dims[*axis], &y.dims[*axis], scale);
     }
     let value = blend(&mut k, &x, &taps, &mut vec![]);
     k.store(y.buffer, at, value);
     c.push(k);
     Ok(())
+}
+
+/// Where an axis's scale comes from.
+enum Scales {
+    Known(Vec<f64>),
+    /// The operand of scales is read at run time; the size that the model states for the result is taken for what they make of it.
+    Operand(crate::Operand, usize),
+    /// The result's size by the operand's.
+    Ratios,
+    /// One scale for all axes: the smallest of the ratios wanted, or the largest.
+    Common { sizes: crate::Operand, dims: Vec<Dim>, smallest: bool },
+}
+
+/// The scale of one axis in a kernel.
+#[derive(Clone, Copy)]
+enum Scale {
+    Known(f64),
+    /// An f32.
+    Loaded(ExprId),
+    Ratio,
+}
+
+impl Scales {
+    fn of(c: &mut LowerCtx<'_>, x: &crate::Operand, axes: &[usize]) -> Result<Scales> {
+        if let Some(s) = c.constant(2).filter(|s| !s.is_empty()) {
+            return Ok(Scales::Known(s.to_f64().unwrap_or_default()));
+        }
+        let empty = c.node().input(2).is_some_and(|v| c.graph.ty(v).dims().is_some_and(|d| d.first().is_some_and(|d| d.as_const() == Some(0))));
+        if c.has(2) && !empty {
+            return Ok(Scales::Operand(c.input(2)?, axes.len()));
+        }
+        match c.node().attrs.str("keep_aspect_ratio_policy").unwrap_or("stretch").to_owned().as_str() {
+            "stretch" => Ok(Scales::Ratios),
+            policy => {
+                let dims = axes.iter().map(|a| x.dims[*a].clone()).collect();
+                Ok(Scales::Common { sizes: c.input(3)?, dims, smallest: policy == "not_larger" })
+            }
+        }
+    }
+    /// For each axis in turn.
+    fn emit(&self, k: &mut KernelBuilder) -> Vec<Scale> {
+        match self {
+            Scales::Known(s) => s.iter().map(|s| Scale::Known(*s)).collect(),
+            Scales::Ratios => vec![],
+            Scales::Operand(s, n) => {
+                let load = |i: i64| Scale::Loaded({
+                    let v = k.load(s.buffer, s.dtype, [Index::from(Dim::from(i))]);
+                    k.cast(DType::F32, v)
+                });
+                (0..*n as i64).map(load).collect()
+            }
+            Scales::Common { sizes, dims, smallest } => {
+                let op = if *smallest { BinaryOp::Min } else { BinaryOp::Max };
+                let mut common = None;
+                for (i, have) in dims.iter().enumerate() {
+                    let want = k.load(sizes.buffer, sizes.dtype, [Index::from(Dim::from(i))]);
+                    let want = k.cast(DType::F32, want);
+                    let have = k.index(Index::from(have.clone()));
+                    let have = k.cast(DType::F32, have);
+                    let ratio = k.div(want, have);
+                    common = Some(common.map_or(ratio, |c| k.binary(op, c, ratio)));
+                }
+                dims.iter().filter_map(|_| common.map(Scale::Loaded)).collect()
+            }
+        }
+    }
 }
 
 /// The sum over all combinations of taps, innermost dim last, so that weights multiply once per dim.
@@ -466,8 +539,11 @@ struct Plain {
 }
 
 impl Plain {
-    fn taps(&self, k: &mut KernelBuilder, i: &Index, size: &Dim, out: &Dim, scale: Option<f64>) -> Vec<(Index, Option<ExprId>)> {
-        let whole = scale.filter(|s| s.fract() == 0.0 && *s >= 1.0).map(|s| Dim::from(s as i64));
+    fn taps(&self, k: &mut KernelBuilder, i: &Index, size: &Dim, out: &Dim, scale: Scale) -> Vec<(Index, Option<ExprId>)> {
+        let whole = match scale {
+            Scale::Known(s) if s.fract() == 0.0 && s >= 1.0 => Some(Dim::from(s as i64)),
+            _ => None,
+        };
         let same_cell = matches!(
             (self.coordinates.as_str(), self.nearest.as_str()),
             ("asymmetric", "floor") | ("half_pixel" | "pytorch_half_pixel", "round_prefer_floor" | "round_prefer_ceil")
@@ -515,7 +591,7 @@ impl Plain {
             .collect()
     }
     /// The coordinate in the operand, in f32.
-    fn coordinate(&self, k: &mut KernelBuilder, i: &Index, size: &Dim, out: &Dim, scale: Option<f64>) -> ExprId {
+    fn coordinate(&self, k: &mut KernelBuilder, i: &Index, size: &Dim, out: &Dim, scale: Scale) -> ExprId {
         let number = |k: &mut KernelBuilder, d: &Dim| {
             let v = k.index(Index::from(d.clone()));
             k.cast(DType::F32, v)
@@ -524,16 +600,21 @@ impl Plain {
         let v = k.cast(DType::F32, v);
         let (half, one, zero) = (k.constant(DType::F32, 0.5), k.constant(DType::F32, 1.0), k.constant(DType::F32, 0.0));
         let (n, m) = (number(k, size), number(k, out));
-        let scale = match scale {
-            Some(s) => k.constant(DType::F32, s),
-            None => k.div(m, n),
+        // What the scale makes of the size, before it is rounded down.
+        let (scale, resized) = match scale {
+            Scale::Ratio => (k.div(m, n), m),
+            Scale::Known(s) => {
+                let s = k.constant(DType::F32, s);
+                (s, k.mul(s, n))
+            }
+            Scale::Loaded(s) => (s, k.mul(s, n)),
         };
         let centred = |k: &mut KernelBuilder| {
             let v = k.add(v, half);
             let v = k.div(v, scale);
             k.sub(v, half)
         };
-        let single = k.binary(BinaryOp::Le, m, one);
+        let single = k.binary(BinaryOp::Eq, resized, one);
         match self.coordinates.as_str() {
             "asymmetric" => k.div(v, scale),
             "tf_half_pixel_for_nn" => {
@@ -541,7 +622,7 @@ impl Plain {
                 k.div(v, scale)
             }
             "align_corners" => {
-                let (n, m) = (k.sub(n, one), k.sub(m, one));
+                let (n, m) = (k.sub(n, one), k.sub(resized, one));
                 let v = k.mul(v, n);
                 let v = k.div(v, m);
                 k.select(single, zero, v)
@@ -551,8 +632,7 @@ impl Plain {
                 k.select(single, zero, v)
             }
             "half_pixel_symmetric" => {
-                let whole = k.mul(scale, n);
-                let adjustment = k.div(m, whole);
+                let adjustment = k.div(m, resized);
                 let rest = k.sub(one, adjustment);
                 let middle = k.mul(n, half);
                 let offset = k.mul(middle, rest);

@@ -5,10 +5,13 @@
 
 use crate::cells::{room, strided, strides};
 use crate::forms;
+use crate::run_time::{List, on_axis};
 use crate::shapes::{Report, axes_in, move_contents};
 use crate::views::{axis_of, gather_view};
 use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
-use lapidary_ir::{Dim, Graph, NodeId, Result, Shape};
+use crate::lower::Operand;
+use lapidary_ir::{DType, Dim, Graph, NodeId, Result, Shape};
+use lapidary_kernel::{BinaryOp, Index};
 
 pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), forms: &[OPERANDS], ..OpDef::base("Slice", include_str!("slice.rs"), infer) };
 
@@ -74,6 +77,35 @@ fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     c.set_tensor(0, data.dtype, Shape::Ranked(out.into()));
     move_contents(c, &[0], eval);
     Ok(())
+}
+
+/// Starts, axes or steps are read by the kernel.
+fn lower_read(c: &mut LowerCtx<'_>, x: &Operand, y: &Operand, [starts, axes, steps]: &[List; 3]) -> Result<()> {
+    if starts.len() != axes.len() || steps.len() != axes.len() {
+        return Err(c.unsupported("starts, axes and steps differ in length").into());
+    }
+    let dims = x.dims.clone();
+    gather_view(c, x, y, |k, at| {
+        let mut from = vec![];
+        for (axis, (i, size)) in at.iter().zip(&dims).enumerate() {
+            let start = on_axis(k, axes, (starts, 0), axis, dims.len(), 0);
+            let step = on_axis(k, axes, (steps, 0), axis, dims.len(), 1);
+            let (zero, n) = (k.int(DType::I64, 0), k.index(Index::from(size.clone())));
+            let (from_end, negative) = (k.add(start, n), k.binary(BinaryOp::Lt, start, zero));
+            let start = k.select(negative, from_end, start);
+            let start = k.binary(BinaryOp::Max, start, zero);
+            // Backwards, the first element is at most the last one.
+            let (backwards, one) = (k.binary(BinaryOp::Lt, step, zero), k.int(DType::I64, 1));
+            let last = k.sub(n, one);
+            let highest = k.select(backwards, last, n);
+            let start = k.binary(BinaryOp::Min, start, highest);
+            let i = k.index(i.clone());
+            let far = k.mul(i, step);
+            from.push(Index::value(k.add(start, far)));
+        }
+        let guard = from.iter().cloned().zip(dims.iter().cloned()).collect();
+        (from, guard)
+    })
 }
 
 /// How many elements a slice of an axis of size `d` has; `None` when the sign of a bound is not known.
@@ -163,6 +195,12 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (x, y) = (c.input(0)?, c.output(0)?);
+    let first = List::of(c, 1, "where the slice starts")?;
+    let axes = if c.has(3) { List::of(c, 3, "which axes are sliced")? } else { List::first(first.len()) };
+    let steps = if c.has(4) { List::of(c, 4, "the step of the slice")? } else { List::ones(first.len()) };
+    if first.is_read() || axes.is_read() || steps.is_read() {
+        return lower_read(c, &x, &y, &[first, axes, steps]);
+    }
     let starts = c.sizes(1, "where the slice starts")?;
     let ints = |v: Vec<Dim>| v.iter().map(Dim::as_const).collect::<Option<Vec<i64>>>();
     let axes = if c.has(3) { ints(c.sizes(3, "which axes are sliced")?) } else { Some((0..starts.len() as i64).collect()) };

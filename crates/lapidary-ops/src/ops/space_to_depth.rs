@@ -56,6 +56,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (x, y) = (c.input(0)?, c.output(0)?);
     let block = Dim::from(c.node().attrs.int("blocksize").unwrap_or(1));
+    let by_channel = c.node().attrs.str("mode") == Some("CRD");
     let mut k = c.kernel();
     let n = k.parallel("n", x.dims[0].clone());
     let (bh, bw) = (k.parallel("bh", block.clone()), k.parallel("bw", block.clone()));
@@ -63,7 +64,10 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (h, w) = (k.parallel("h", y.dims[2].clone()), k.parallel("w", y.dims[3].clone()));
     let at = |a| Index::from(a);
     let v = k.load(x.buffer, x.dtype, [at(n), at(ch), at(h).scale(&block).add(&at(bh)), at(w).scale(&block).add(&at(bw))]);
-    let target = at(bh).scale(&block).add(&at(bw)).scale(&x.dims[1]).add(&at(ch));
+    let target = match by_channel {
+        true => at(ch).scale(&block).add(&at(bh)).scale(&block).add(&at(bw)),
+        false => at(bh).scale(&block).add(&at(bw)).scale(&x.dims[1]).add(&at(ch)),
+    };
     k.store(y.buffer, [at(n), target, at(h), at(w)], v);
     c.push(k);
     Ok(())
