@@ -1,6 +1,7 @@
 //! Scales and zero points, and what `calibrate` leaves for `fake-quant`.
 
-use lapidary_ir::DType;
+use lapidary_ir::{Attrs, DType, Graph, NodeSpec, Origin, Type, Value, ValueId};
+use lapidary_rewrite::newest_op;
 use std::collections::BTreeMap;
 
 /// What calibration found, by value name.
@@ -53,6 +54,42 @@ pub fn activation(range: Range, dtype: DType) -> Parameters {
 pub fn weight_scale(largest: f64) -> f32 {
     let scale = (largest / 127.0) as f32;
     if scale < f32::MIN_POSITIVE || !scale.is_finite() { 1.0 } else { scale }
+}
+
+/// Which channel an element belongs to, elements in row-major order: one channel per index of an axis, or one for all.
+pub struct Channels {
+    pub count: usize,
+    /// Neighbours that share a channel.
+    inner: usize,
+}
+
+impl Channels {
+    /// `None` where the tensor has no such axis.
+    pub fn of(sizes: &[usize], axis: Option<usize>) -> Option<Channels> {
+        Some(match axis {
+            Some(a) => Channels { count: *sizes.get(a)?, inner: sizes[a + 1..].iter().product::<usize>().max(1) },
+            None => Channels { count: 1, inner: usize::MAX },
+        })
+    }
+    pub fn at(&self, element: usize) -> usize {
+        element / self.inner % self.count.max(1)
+    }
+}
+
+/// Where a QuantizeLinear or DequantizeLinear comes from: the value that names it, its place, its origin.
+#[derive(Clone)]
+pub struct Source<'a> {
+    pub name: &'a str,
+    pub position: u64,
+    pub origin: Origin,
+}
+
+/// Adds a QuantizeLinear or DequantizeLinear of value, scale and zero point with a result of type `ty`, named as ONNX Runtime names them.
+pub fn add(g: &mut Graph, op: &str, operands: [ValueId; 3], axis: Option<i64>, ty: Type, source: Source<'_>) -> ValueId {
+    let name = g.fresh_name(&format!("{}_{op}_Output", source.name));
+    let attrs = axis.map_or(Attrs::new(), |a| Attrs::new().with("axis", a));
+    let spec = NodeSpec::new(newest_op(op), operands, vec![Value { name, ty }]).attrs(attrs).name(format!("{}_{op}", source.name));
+    g.add(NodeSpec { position: Some(source.position), origin: source.origin, ..spec }).out(0)
 }
 
 #[cfg(test)]

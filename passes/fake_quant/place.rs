@@ -1,9 +1,9 @@
 //! Where the pairs of nodes go.
 
 use super::NAME;
-use crate::common::quant::{Parameters, Statistics, activation, weight_scale};
-use lapidary_ir::{Attrs, DType, Graph, Node, NodeId, NodeSpec, Result, Tensor, Value, ValueId};
-use lapidary_rewrite::{Outcome, PassCtx, newest_op, origin};
+use crate::common::quant::{self, Channels, Parameters, Source, Statistics, activation, weight_scale};
+use lapidary_ir::{DType, Graph, Node, NodeId, Result, Tensor, ValueId};
+use lapidary_rewrite::{Outcome, PassCtx, origin};
 use std::collections::BTreeMap;
 
 /// Operators that move elements without computing: their result holds the values of their first operand.
@@ -180,13 +180,11 @@ impl Placer<'_> {
         }
         let Some(t) = self.graph.as_constant(w).cloned() else { return w };
         let Some(values) = t.to_vec::<f32>() else { return w };
-        let (count, inner) = match axis {
-            Some(a) => (t.sizes()[a], t.sizes()[a + 1..].iter().product::<usize>().max(1)),
-            None => (1, usize::MAX),
-        };
+        let Some(channels) = Channels::of(t.sizes(), axis) else { return w };
+        let count = channels.count;
         let mut largest = vec![0f64; count];
         for (i, v) in values.iter().enumerate() {
-            let at = &mut largest[(i / inner) % count];
+            let at = &mut largest[channels.at(i)];
             *at = at.max(f64::from(v.abs()));
         }
         let scales: Vec<f32> = largest.into_iter().map(weight_scale).collect();
@@ -199,25 +197,18 @@ impl Placer<'_> {
     /// QuantizeLinear and DequantizeLinear of a value, named as ONNX Runtime names them.
     fn pair(&mut self, v: ValueId, name: &str, scale: Tensor, zero: Tensor, axis: Option<usize>) -> ValueId {
         let g = &mut *self.graph;
-        let position = Some(g.node(v.node).position);
-        let from = origin(NAME, [g.producer(v).label().into()]);
+        let source = Source { name, position: g.node(v.node).position, origin: origin(NAME, [g.producer(v).label().into()]) };
         let (scale_name, zero_name) = (g.fresh_name(&format!("{name}_scale")), g.fresh_name(&format!("{name}_zero_point")));
         let codes = zero.dtype();
         let (s, z) = (g.add_const(scale_name, scale), g.add_const(zero_name, zero));
-        let attrs = axis.map_or(Attrs::new(), |a| Attrs::new().with("axis", a as i64));
-        let mut ty = g.ty(v).clone();
-        let real = ty.clone();
+        let axis = axis.map(|a| a as i64);
+        let real = g.ty(v).clone();
+        let mut ty = real.clone();
         if let lapidary_ir::Type::Tensor(t) = &mut ty {
             t.dtype = codes;
         }
-        let mut add = |op: &str, input: ValueId, ty: lapidary_ir::Type| {
-            let output = g.fresh_name(&format!("{name}_{op}_Output"));
-            let spec =
-                NodeSpec::new(newest_op(op), [input, s, z], vec![Value { name: output, ty }]).attrs(attrs.clone()).name(format!("{name}_{op}"));
-            g.add(NodeSpec { position, origin: from.clone(), ..spec }).out(0)
-        };
-        let q = add("QuantizeLinear", v, ty);
-        add("DequantizeLinear", q, real)
+        let q = quant::add(g, "QuantizeLinear", [v, s, z], axis, ty, source.clone());
+        quant::add(g, "DequantizeLinear", [q, s, z], axis, real, source)
     }
     /// All readers of `v` but its own quantizer read `d`; a graph output keeps its name on the dequantized value.
     fn take_over(&mut self, v: ValueId, d: ValueId) {

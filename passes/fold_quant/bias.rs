@@ -1,7 +1,8 @@
 use super::NAME;
 use super::fold::Linear;
-use lapidary_ir::{Attrs, DType, Graph, NodeId, NodeSpec, Result, Tensor, Type, Value, ValueId};
-use lapidary_rewrite::{Outcome, PassCtx, newest_op, origin};
+use crate::common::quant;
+use lapidary_ir::{DType, Graph, NodeId, Result, Tensor, Type, ValueId};
+use lapidary_rewrite::{Outcome, PassCtx, origin};
 
 /// A Conv or Gemm between dequantizers: its bias (constant, one element per channel) and the scales of operand and weights.
 struct Biased {
@@ -106,11 +107,8 @@ pub fn quantize(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) -> Resu
         } else {
             (constant("_quantized_scale", Tensor::scalar(scales[0])), constant("_quantized_zero_point", Tensor::scalar(0i32)))
         };
-        let output = g.fresh_name(&format!("{name}_DequantizeLinear_Output"));
-        let attrs = if per_channel { Attrs::new().with("axis", 0) } else { Attrs::new() };
-        let spec = NodeSpec::new(newest_op("DequantizeLinear"), [q, s, z], vec![Value { name: output, ty: Type::tensor(DType::F32, [n]) }]);
-        let spec = spec.attrs(attrs).name(format!("{name}_DequantizeLinear"));
-        let d = g.add(NodeSpec { position: Some(position), origin: from, ..spec }).out(0);
+        let ty = Type::tensor(DType::F32, [n]);
+        let d = quant::add(g, "DequantizeLinear", [q, s, z], per_channel.then_some(0), ty, quant::Source { name: &name, position, origin: from });
         g.set_input(id, 2, Some(d));
         out.touch("biases", 1);
     }

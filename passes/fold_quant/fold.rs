@@ -1,6 +1,7 @@
 use super::NAME;
-use lapidary_ir::{Attrs, DType, Graph, NodeId, NodeSpec, Result, Tensor, Type, Value, ValueId};
-use lapidary_rewrite::{Outcome, PassCtx, check_replacement, newest_op, origin, replace_value};
+use crate::common::quant::{self, Channels};
+use lapidary_ir::{DType, Graph, NodeId, NodeSpec, Result, Tensor, Type, Value, ValueId};
+use lapidary_rewrite::{Outcome, PassCtx, check_replacement, origin, replace_value};
 
 /// The axis and the scales and zero points of a QuantizeLinear or DequantizeLinear with constant parameters.
 pub struct Linear {
@@ -31,15 +32,12 @@ impl Linear {
     /// Codes of real values laid out by `sizes`: rounded half to even, saturated.
     pub fn quantize(&self, values: &[f32], sizes: &[usize]) -> Option<Vec<i64>> {
         let (low, high) = self.codes.int_range()?;
-        let (count, inner) = match self.axis {
-            Some(a) => (*sizes.get(a)?, sizes[a + 1..].iter().product::<usize>().max(1)),
-            None => (1, usize::MAX),
-        };
-        if self.scales.len() != count || self.zeros.len() != count {
+        let channels = Channels::of(sizes, self.axis)?;
+        if self.scales.len() != channels.count || self.zeros.len() != channels.count {
             return None;
         }
         let code = |(i, v): (usize, &f32)| {
-            let c = (i / inner) % count;
+            let c = channels.at(i);
             let q = (v / self.scales[c]).round_ties_even() as i128 + self.zeros[c] as i128;
             q.clamp(low, high) as i64
         };
@@ -105,15 +103,13 @@ pub fn tables(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) {
             t.dtype = linear.codes;
         }
         let name = g.value(y).name.to_string();
-        let (gathered, dequantized) = (g.fresh_name(&format!("{name}_quantized")), g.fresh_name(&format!("{name}_DequantizeLinear_Output")));
-        let (op, attrs, label) = (node_op(g, id), g.node(id).attrs.clone(), g.node(id).name.clone());
-        let from = origin(NAME, [g.node(id).label().into()]);
+        let gathered = g.fresh_name(&format!("{name}_quantized"));
+        let node = g.node(id);
+        let (op, attrs, label, from) = (node.op.clone(), node.attrs.clone(), node.name.clone(), origin(NAME, [node.label().into()]));
         let spec = NodeSpec::new(op, [table, rows], vec![Value { name: gathered, ty }]).attrs(attrs).name(label);
         let q = g.add(NodeSpec { position: Some(position), origin: from.clone(), ..spec }).out(0);
-        let attrs = axis.map_or(Attrs::new(), |a| Attrs::new().with("axis", a));
-        let spec = NodeSpec::new(newest_op("DequantizeLinear"), [q, s, z], vec![Value { name: dequantized, ty: real }]).attrs(attrs);
-        let spec = spec.name(format!("{name}_DequantizeLinear"));
-        let new = g.add(NodeSpec { position: Some(position), origin: from, ..spec }).out(0);
+        let source = quant::Source { name: &name, position, origin: from };
+        let new = quant::add(g, "DequantizeLinear", [q, s, z], axis, real, source);
         if check_replacement(g, y, new).is_ok() {
             replace_value(g, y, new);
             out.touch("tables", 1);
@@ -121,10 +117,6 @@ pub fn tables(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) {
         g.detach_if_dead(id);
         g.detach_if_dead(new.node);
     }
-}
-
-fn node_op(g: &Graph, id: NodeId) -> lapidary_ir::OpName {
-    g.node(id).op.clone()
 }
 
 /// A Relu or Clip that only a QuantizeLinear reads goes where saturation does its work.
