@@ -17,7 +17,9 @@ pub enum Target {
 
 impl Target {
     pub fn of(ctx: &PassCtx<'_>) -> Result<Target> {
-        let wrong = |text: String| -> Result<Target> { Err(Diagnostic::error("pass-option", text).help("say one of rank=16, energy=0.95, ratio=0.6").into()) };
+        let wrong = |text: String| -> Result<Target> {
+            Err(Diagnostic::error("pass-option", text).help("say one of rank=16, energy=0.95, ratio=0.6").into())
+        };
         let o = &ctx.options;
         match (o.int("rank"), o.float("energy"), o.float("ratio")) {
             (None, None, None) => Ok(Target::Ratio(0.6)),
@@ -46,7 +48,14 @@ impl Target {
 pub fn part_of(values: &[f64], part: f64) -> usize {
     let wanted = part * values.iter().sum::<f64>();
     let mut sum = 0.0;
-    values.iter().position(|v| { sum += v; sum >= wanted }).map_or(values.len(), |i| i + 1).max(1)
+    values
+        .iter()
+        .position(|v| {
+            sum += v;
+            sum >= wanted
+        })
+        .map_or(values.len(), |i| i + 1)
+        .max(1)
 }
 
 /// What a weight is replaced by: applied to the input from the last to the first.

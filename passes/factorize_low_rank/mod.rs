@@ -49,7 +49,12 @@ impl Pass for FactorizeLowRank {
     }
     fn options(&self) -> &'static [OptionSpec] {
         const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new("method", Kind::Choice(&["svd", "svd-llm", "tucker"]), Some("svd"), "what is kept best: the weight, the layer's result, a convolution's channels"),
+            OptionSpec::new(
+                "method",
+                Kind::Choice(&["svd", "svd-llm", "tucker"]),
+                Some("svd"),
+                "what is kept best: the weight, the layer's result, a convolution's channels",
+            ),
             OptionSpec::new("rank", Kind::Int, None, "how many singular values stay"),
             OptionSpec::new("energy", Kind::Float, None, "the part of the squared singular values that stays, 0 to 1"),
             OptionSpec::new("ratio", Kind::Float, None, "the part of each weight's parameters that stays, 0 to 1 (the default, 0.6)"),
@@ -86,7 +91,8 @@ impl Pass for FactorizeLowRank {
                     f.write(graph, NAME, layer)
                 }
                 Some(f) => {
-                    let text = format!("its factors of rank {} would have {} parameters, it has {}", f.rank(), f.parameters(), layer.rows * layer.columns);
+                    let text =
+                        format!("its factors of rank {} would have {} parameters, it has {}", f.rank(), f.parameters(), layer.rows * layer.columns);
                     ctx.miss(NAME, graph, layer.readers[0].0, text);
                     Ok(())
                 }

@@ -449,7 +449,11 @@ enum Scales {
     /// The result's size by the operand's.
     Ratios,
     /// One scale for all axes: the smallest of the ratios wanted, or the largest.
-    Common { sizes: crate::Operand, dims: Vec<Dim>, smallest: bool },
+    Common {
+        sizes: crate::Operand,
+        dims: Vec<Dim>,
+        smallest: bool,
+    },
 }
 
 /// The scale of one axis in a kernel.
@@ -484,10 +488,12 @@ impl Scales {
             Scales::Known(s) => s.iter().map(|s| Scale::Known(*s)).collect(),
             Scales::Ratios => vec![],
             Scales::Operand(s, n) => {
-                let load = |i: i64| Scale::Loaded({
-                    let v = k.load(s.buffer, s.dtype, [Index::from(Dim::from(i))]);
-                    k.cast(DType::F32, v)
-                });
+                let load = |i: i64| {
+                    Scale::Loaded({
+                        let v = k.load(s.buffer, s.dtype, [Index::from(Dim::from(i))]);
+                        k.cast(DType::F32, v)
+                    })
+                };
                 (0..*n as i64).map(load).collect()
             }
             Scales::Common { sizes, dims, smallest } => {

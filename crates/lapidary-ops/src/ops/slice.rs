@@ -5,11 +5,11 @@
 
 use crate::cells::{room, strided, strides};
 use crate::forms;
+use crate::lower::Operand;
 use crate::run_time::{List, on_axis};
 use crate::shapes::{Report, axes_in, move_contents};
 use crate::views::{axis_of, gather_view};
 use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef};
-use crate::lower::Operand;
 use lapidary_ir::{DType, Dim, Graph, NodeId, Result, Shape};
 use lapidary_kernel::{BinaryOp, Index};
 
