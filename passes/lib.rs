@@ -32,6 +32,7 @@ passes! {
     fuse_layer_norm::PASS
     fuse_matmul_add::PASS
     lift_constants::LiftConstants
+    quantize_weights::QuantizeWeights
     simplify_arithmetic::PASS
     sparsify::Sparsify
 }

@@ -1,8 +1,10 @@
 //! What several passes need.
 
 pub mod activations;
+pub mod codes;
 pub mod layers;
 pub mod linalg;
+pub mod nbits;
 pub mod quant;
 
 use lapidary_ir::{Diagnostic, Graph, NodeId, Result, Tensor, Value, ValueId};

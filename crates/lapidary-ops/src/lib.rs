@@ -16,6 +16,7 @@ mod lanes;
 mod lower;
 mod numbers;
 mod ops;
+mod packed;
 mod pool;
 mod quantize;
 mod recurrent;
@@ -38,4 +39,5 @@ pub use eval::{Datum, EvalCtx, EvalOptions, evaluate, evaluate_node, evaluate_wi
 pub use infer::{Facts, InferCtx, infer_node, infer_types};
 pub use lower::{LowerCtx, Operand};
 pub use ops::OPS;
+pub use packed::NF4;
 pub use window::Window;

@@ -5,7 +5,7 @@ use crate::OpDef;
 /// Declares the modules and the list of their definitions.
 macro_rules! operators {
     ($($file:ident)*) => {
-        $(mod $file;)*
+        $(pub(crate) mod $file;)*
 
         /// Every operator that Lapidary knows, sorted by domain, then name.
         pub static OPS: &[&OpDef] = &[$(&$file::DEF),*];
@@ -183,6 +183,8 @@ operators! {
     upsample
     r#where
     xor
+    matmul_bnb4
+    matmul_nbits
 }
 
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! Weights that ONNX Runtime's operators keep as bytes of packed codes: reading them as tensors of small integers, and multiplying by what
+//! they stand for.
+
+use crate::lower::Operand;
+use crate::ops::mat_mul::{lower_product, product};
+use crate::slide::accumulator;
+use crate::{EvalCtx, InferCtx, LowerCtx};
+use lapidary_ir::{DType, Diagnostic, Dim, Node, Result, Shape, Tensor};
+use lapidary_kernel::{ExprId, Index, KernelBuilder};
+
+/// What the codes of NF4 stand for: quantiles of the normal distribution, with an exact zero. Source: Dettmers et al., appendix E.
+pub const NF4: [f32; 16] = [
+    -1.0,
+    -0.6961928,
+    -0.52507305,
+    -0.3949175,
+    -0.28444138,
+    -0.18477343,
+    -0.091050036,
+    0.0,
+    0.0795803,
+    0.1609302,
+    0.2461123,
+    0.33791524,
+    0.44070983,
+    0.562617,
+    0.72295684,
+    1.0,
+];
+/// What the codes of bitsandbytes' FP4 stand for: a sign, two bits of exponent, one of mantissa, divided by the largest.
+pub const FP4: [f32; 16] =
+    [0.0, 0.005208333, 0.6666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25, 0.0, -0.005208333, -0.6666667, -1.0, -0.33333333, -0.5, -0.16666667, -0.25];
+
+/// The extents that such an operator names in its attributes: a weight of `k` inputs and `n` outputs, `block` inputs to a scale.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extents {
+    pub k: usize,
+    pub n: usize,
+    pub block: usize,
+}
+
+impl Extents {
+    /// # Errors
+    /// An extent is absent, not positive, or so large that the weight would not fit memory.
+    pub fn of(node: &Node) -> Result<Extents, Diagnostic> {
+        let extent = |name: &str| {
+            let found = node.attrs.int(name).filter(|v| (1..=1 << 31).contains(v)).and_then(|v| usize::try_from(v).ok());
+            found.ok_or_else(|| Diagnostic::error("bad-attribute", format!("the attribute '{name}' is absent or no size")).at(node))
+        };
+        let e = Extents { k: extent("K")?, n: extent("N")?, block: extent("block_size")? };
+        match e.k.checked_mul(e.n).filter(|n| *n <= 1 << 40) {
+            Some(_) => Ok(e),
+            None => Err(Diagnostic::error("bad-attribute", format!("a weight of {} by {} elements fits no memory", e.k, e.n)).at(node)),
+        }
+    }
+}
+
+/// The type of codes of so many bits; `None` where ONNX has none.
+pub(crate) fn codes(bits: i64) -> Option<DType> {
+    match bits {
+        2 => Some(DType::U2),
+        4 => Some(DType::U4),
+        8 => Some(DType::U8),
+        _ => None,
+    }
+}
+
+/// The type of the result: `n` elements where the operand has `k`.
+pub(crate) fn infer(c: &mut InferCtx<'_>) -> Result<()> {
+    let e = Extents::of(c.node)?;
+    let a = c.ty(0)?;
+    let shape = match a.shape.dims().and_then(|d| d.split_last()) {
+        Some((k, outer)) => {
+            c.same("the inner sizes of the product", k, &Dim::from(e.k))?;
+            Shape::Ranked(outer.iter().cloned().chain([Dim::from(e.n)]).collect())
+        }
+        None if a.shape.rank() == Some(0) => return Err(c.error("shape-conflict", "an operand is a scalar").into()),
+        None => Shape::Unranked,
+    };
+    c.set_tensor(0, a.dtype, shape);
+    Ok(())
+}
+
+/// The product of the first operand with the weight `[k, n]` that `values` holds, plus a bias of one element per output.
+pub(crate) fn multiply(c: &EvalCtx<'_>, e: Extents, values: &[f64], bias: Option<&Tensor>) -> Result<Tensor> {
+    let a = c.tensor(0)?;
+    let y = product(c, a, &Tensor::from_f64(wide(a.dtype()), &[e.k, e.n], values)?)?;
+    let Some(bias) = bias else { return Ok(y) };
+    let (Some(mut sums), Some(b)) = (y.to_f64(), bias.to_f64().filter(|b| b.len() == e.n)) else {
+        return Err(c.error("shape-conflict", format!("the bias has sizes {:?}, not [{}]", bias.sizes(), e.n)).into());
+    };
+    sums.iter_mut().enumerate().for_each(|(i, v)| *v += b[i % e.n]);
+    Tensor::from_f64(y.dtype(), y.sizes(), &sums)
+}
+
+/// Weights are made in the type that they are multiplied in.
+fn wide(dtype: DType) -> DType {
+    if dtype.is_float() { dtype } else { DType::F32 }
+}
+
+/// The kernels of a product with a weight of which `element` makes the one at input `k`, output `n`.
+pub(crate) fn lower(
+    c: &mut LowerCtx<'_>,
+    e: Extents,
+    bias: Option<Operand>,
+    element: impl FnOnce(&mut KernelBuilder, &Index, &Index) -> ExprId,
+) -> Result<()> {
+    let (a, y) = (c.input(0)?, c.output(0)?);
+    let w = c.temp("weight", y.dtype, &[Dim::from(e.k), Dim::from(e.n)]);
+    let mut k = c.kernel();
+    let at: Vec<Index> = k.parallel_all("i", &w.dims).into_iter().map(Into::into).collect();
+    let v = element(&mut k, &at[0], &at[1]);
+    let v = k.cast(w.dtype, v);
+    k.store(w.buffer, at, v);
+    c.push(k);
+    let plus = |k: &mut KernelBuilder, v: ExprId, column: Option<&Index>| match (&bias, column) {
+        (Some(b), Some(n)) => {
+            let b = k.load(b.buffer, b.dtype, [n.clone()]);
+            let dtype = k.dtype(v);
+            let b = k.cast(dtype, b);
+            k.add(v, b)
+        }
+        _ => v,
+    };
+    lower_product(c, &a, &w, &y, accumulator(y.dtype), |_, u, v, _, _| (u, v), |k, v, _, column| plus(k, v, column))
+}
+
+/// The bytes of a constant operand, read as codes of another type: `per` rows of as many codes as their bytes hold.
+pub(crate) fn reread(c: &mut LowerCtx<'_>, slot: usize, name: &str, dtype: DType, rows: usize) -> Result<Operand> {
+    let Some(t) = c.constant(slot).cloned() else {
+        return Err(c.unsupported(format!("operand {slot} is only known at run time")).into());
+    };
+    let count = t.byte_size() * 8 / dtype.bits();
+    if t.dtype() != DType::U8 || rows == 0 || count % rows != 0 {
+        return Err(c.unsupported(format!("operand {slot} is no array of packed codes")).into());
+    }
+    let codes = Tensor::new(dtype, &[rows, count / rows], t.bytes().clone())?;
+    Ok(c.constant_buffer(name, codes))
+}

@@ -1,0 +1,248 @@
+//! quantize-weights: store weights with fewer bits; activations stay floats.
+//!
+//! Covers every constant weight of MatMul, Gemm and Conv but the head (`head=true` includes it, `embeddings=true` tables of Gather).
+//!
+//! Integers of `bits` bits (2 to 8; 3 bits are stored as 4, 5 to 7 as 8), a scale for every `block` inputs of an output:
+//!
+//! * `rtn` (the default): each weight to the nearest code, as ONNX Runtime's own quantizer. `clip=true` shrinks ranges to where the error
+//!   is least.
+//! * `hqq`: zero points move to where the error is small but for outliers. Needs no data. Source: Badri and Shaji, "Half-quadratic
+//!   quantization" (2023).
+//! * `gptq`: column by column, the rest makes up for what rounding did, on `data`. `act_order=true` begins with the columns whose inputs are
+//!   largest. The best at 3 and 2 bits. Source: Frantar et al., "GPTQ" (2023).
+//! * `awq`: inputs that are large on `data` get finer weights, by scales that move into the layers before; then ranges are clipped. Source:
+//!   Lin et al., "AWQ" (2024).
+//!
+//! Other number formats:
+//!
+//! * `nf4`: quantiles of the normal distribution, blocks of 64, as bitsandbytes; `double=true` stores the scales in 8 bits. Source: Dettmers
+//!   et al., "QLoRA" (2023).
+//! * `gobo`: `2^bits` centroids for the matrix, and its outliers as they are. Source: Zadeh et al., "GOBO" (2020).
+//! * `fp8`: floats of 8 bits (E4M3), a scale for each output or one.
+//! * `mxfp4`, `nvfp4`: floats of 4 bits in blocks of 32 with a power of two, of 16 with a scale of 8 bits. Source: OCP Microscaling Formats
+//!   1.0 (2023); NVIDIA's NVFP4.
+//!
+//! `format=matmulnbits` writes ONNX Runtime's MatMulNBits (MatMulBnb4 for nf4), which it runs without unpacking; `format=qdq`
+//! DequantizeLinear before the operator, for every other runtime; `auto` the first where a layer allows, else the second. ONNX Runtime joins
+//! DequantizeLinear and MatMul again, and then rounds the activations to 8 bits, unless `session.qdq_matmulnbits_accuracy_level` is 0.
+//!
+//! Run it last: what folds or fuses weights works on floats.
+
+mod gptq;
+mod hqq;
+
+use crate::common::activations::{BATCH, DATA, Inputs, SEQUENTIAL, each_layer};
+use crate::common::codes::{Codes, Grid, Unit};
+use crate::common::layers::{self, EMBEDDINGS, Form, HEAD, Layer, Scope};
+use crate::common::nbits;
+use crate::common::nothing_done;
+use faer::Mat;
+use lapidary_ir::{DType, Diagnostic, Graph, Result};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+
+pub struct QuantizeWeights;
+
+const NAME: &str = "quantize-weights";
+
+impl Pass for QuantizeWeights {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn source(&self) -> &'static str {
+        include_str!("mod.rs")
+    }
+    fn effect(&self) -> Effect {
+        Effect::Lossy
+    }
+    fn options(&self) -> &'static [OptionSpec] {
+        const OPTIONS: &[OptionSpec] = &[
+            OptionSpec::new(
+                "method",
+                Kind::Choice(&["rtn", "hqq", "gptq", "awq", "nf4", "gobo", "fp8", "mxfp4", "nvfp4"]),
+                Some("rtn"),
+                "how codes are chosen, or the number format",
+            ),
+            OptionSpec::new("bits", Kind::Int, None, "bits of a code, 2 to 8 (default 4; gobo 3)"),
+            OptionSpec::new("block", Kind::Int, None, "inputs that share a scale (default 32; nf4 64, nvfp4 16)"),
+            OptionSpec::new("scheme", Kind::Choice(&["symmetric", "asymmetric"]), Some("asymmetric"), "whether a block has a zero point of its own"),
+            OptionSpec::new("granularity", Kind::Choice(&["tensor", "channel", "block"]), None, "what shares a scale (default block; fp8 channel)"),
+            OptionSpec::new("format", Kind::Choice(&["auto", "qdq", "matmulnbits"]), Some("auto"), "the operators that are written"),
+            OptionSpec::new("clip", Kind::Bool, Some("false"), "rtn and gptq: whether ranges shrink to where the error is least"),
+            OptionSpec::new("act_order", Kind::Bool, Some("false"), "gptq: whether columns with large inputs come first"),
+            OptionSpec::new("static_groups", Kind::Bool, Some("false"), "gptq: whether scales are those of the weights as they came"),
+            OptionSpec::new("double", Kind::Bool, Some("false"), "nf4: whether scales are stored in 8 bits"),
+            DATA,
+            BATCH,
+            SEQUENTIAL,
+            HEAD,
+            EMBEDDINGS,
+        ];
+        OPTIONS
+    }
+    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+        let plan = Plan::of(ctx)?;
+        let mut found = layers::find(graph, ctx, NAME, Scope::of(ctx));
+        plan.fits(graph, ctx, &mut found)?;
+        let mut done = Tally::default();
+        let coded = plan.codes(graph, ctx, &mut found, &mut done)?;
+        for (layer, codes) in found.iter().zip(coded) {
+            done.written += write(graph, ctx, &plan, layer, &codes)?;
+        }
+        let mut out = Outcome::default();
+        out.touch("weights", found.len());
+        if found.is_empty() {
+            nothing_done(ctx, NAME)?;
+        } else {
+            ctx.note(done.note(found.len()));
+        }
+        Ok(out)
+    }
+}
+
+/// What the options say.
+struct Plan {
+    method: String,
+    bits: u32,
+    unit: Unit,
+    symmetric: bool,
+    clip: bool,
+    /// `auto`, `qdq` or `matmulnbits`.
+    format: String,
+    sweep: gptq::Sweep,
+}
+
+impl Plan {
+    fn of(ctx: &PassCtx<'_>) -> Result<Plan> {
+        let wrong = |text: String, help: &str| Err(Diagnostic::error("pass-option", text).help(help).into());
+        let o = &ctx.options;
+        let method = o.text("method").unwrap_or("rtn").to_string();
+        let bits = o.int("bits").unwrap_or(if method == "gobo" { 3 } else { 4 });
+        if !(2..=8).contains(&bits) {
+            return wrong(format!("'bits' is {bits}"), "codes have 2 to 8 bits");
+        }
+        let block = match method.as_str() {
+            "nf4" => 64,
+            "nvfp4" => 16,
+            _ => 32,
+        };
+        let block = o.int("block").unwrap_or(block);
+        if !(1..=1 << 20).contains(&block) {
+            return wrong(format!("'block' is {block}"), "it is how many inputs share a scale; 32, 64 and 128 are usual");
+        }
+        let unit = match o.text("granularity") {
+            Some("tensor") => Unit::Matrix,
+            Some("channel") => Unit::Row,
+            None if method == "fp8" => Unit::Row,
+            _ => Unit::Block(block as usize),
+        };
+        if unit != Unit::Block(block as usize) && o.int("block").is_some() {
+            return wrong("'block' is given, and scales are not those of blocks".into(), "leave out 'block', or write granularity=block");
+        }
+        let format = o.text("format").unwrap_or("auto").to_string();
+        let sweep = gptq::Sweep { act_order: o.flag("act_order"), static_groups: o.flag("static_groups") };
+        let symmetric = o.text("scheme") == Some("symmetric");
+        if method == "hqq" && symmetric {
+            return wrong("hqq moves zero points, and a symmetric scheme has none".into(), "write scheme=asymmetric, or another method");
+        }
+        Ok(Plan { method, bits: bits as u32, unit, symmetric, clip: o.flag("clip"), format, sweep })
+    }
+    /// Removes the layers that the plan cannot take, with a reason.
+    fn fits(&self, graph: &Graph, ctx: &mut PassCtx<'_>, found: &mut Vec<Layer>) -> Result<()> {
+        let weighs = matches!(self.method.as_str(), "gptq" | "awq");
+        if let (Some(i), true) = (found.iter().position(|l| l.form == Form::Table), weighs) {
+            let text = format!("'{}' is a table: nothing is multiplied by it, and {} weighs by what is", found[i].name, self.method);
+            return Err(Diagnostic::error("no-inputs", text).help("use method=rtn or hqq for tables").into());
+        }
+        found.retain(|l| {
+            let float = matches!(graph.dtype(l.weight), DType::F32 | DType::F16 | DType::BF16);
+            let finite = float && graph.as_constant(l.weight).and_then(|t| t.to_f64()).is_some_and(|v| v.iter().all(|v| v.is_finite()));
+            if !finite {
+                let reason =
+                    if float { "its weight has elements that are not finite" } else { "its weight is f64, for which there is no dequantizer" };
+                ctx.miss(NAME, graph, l.readers[0].0, reason);
+            }
+            finite
+        });
+        Ok(())
+    }
+    fn grid(&self, graph: &Graph, layer: &Layer) -> Grid {
+        Grid { bits: self.bits, symmetric: self.symmetric, unit: self.unit, clip: self.clip, dtype: graph.dtype(layer.weight) }
+    }
+    /// The codes of every layer.
+    fn codes(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>, found: &mut [Layer], done: &mut Tally) -> Result<Vec<Codes>> {
+        let mut out: Vec<(String, Codes)> = vec![];
+        if self.method == "gptq" {
+            each_layer(graph, ctx, NAME, found, true, &mut |graph, _, layer, seen: &Inputs| {
+                let w = layer.matrix(graph);
+                let codes = gptq::quantize(layer, &w, seen, &self.grid(graph, layer), self.sweep)?;
+                done.add(&w, &codes.matrix());
+                // What later layers are measured on.
+                layer.replace(graph, NAME, codes.matrix().as_ref())?;
+                out.push((layer.name.clone(), codes));
+                Ok(())
+            })?;
+        } else {
+            for layer in found.iter() {
+                let w = layer.matrix(graph);
+                let grid = self.grid(graph, layer);
+                let codes = match self.method.as_str() {
+                    "hqq" => hqq::quantize(&w, &grid, self.whole(graph, layer, &grid)),
+                    _ => grid.round(&w),
+                };
+                done.add(&w, &codes.matrix());
+                out.push((layer.name.clone(), codes));
+            }
+        }
+        // In the layers' own order.
+        let at = |name: &str| found.iter().position(|l| l.name == name);
+        out.sort_by_key(|(name, _)| at(name));
+        Ok(out.into_iter().map(|(_, c)| c).collect())
+    }
+    /// Whether zero points must be codes, where the layer will stand as DequantizeLinear.
+    fn whole(&self, graph: &Graph, layer: &Layer, grid: &Grid) -> bool {
+        let free = Codes { zeros: vec![0.5], ..Codes::empty(*grid, layer.rows, layer.columns) };
+        self.format == "qdq" || nbits::not_nbits(graph, layer, &free).is_some()
+    }
+}
+
+fn write(graph: &mut Graph, ctx: &mut PassCtx<'_>, plan: &Plan, layer: &Layer, codes: &Codes) -> Result<usize> {
+    let not = nbits::not_nbits(graph, layer, codes);
+    match (plan.format.as_str(), not) {
+        ("auto" | "matmulnbits", None) => nbits::write_nbits(graph, NAME, layer, codes),
+        ("matmulnbits", Some(reason)) => {
+            let d = Diagnostic::error("not-matmulnbits", format!("'{}' cannot be written as MatMulNBits: {reason}", layer.name));
+            Err(d.at(graph.node(layer.readers[0].0)).help("write format=auto, or choose nodes with on(…)").into())
+        }
+        _ => nbits::write_qdq(graph, ctx, NAME, layer, codes),
+    }
+}
+
+/// What the ledger says of it.
+#[derive(Default)]
+struct Tally {
+    weights: usize,
+    float_bytes: usize,
+    written: usize,
+    power: f64,
+    error: f64,
+}
+
+impl Tally {
+    fn add(&mut self, w: &Mat<f64>, q: &Mat<f64>) {
+        self.weights += w.nrows() * w.ncols();
+        self.float_bytes += w.nrows() * w.ncols() * 4;
+        for c in 0..w.ncols() {
+            self.power += w.col(c).iter().map(|v| v * v).sum::<f64>();
+            self.error += w.col(c).iter().zip(q.col(c).iter()).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+        }
+    }
+    fn note(&self, matrices: usize) -> Diagnostic {
+        let bits = self.written as f64 * 8.0 / self.weights.max(1) as f64;
+        let noise = if self.error > 0.0 { format!("{:.1} dB", 10.0 * (self.power / self.error).log10()) } else { "no error".into() };
+        let text = format!(
+            "{} weights of {matrices} matrices take {bits:.3} bits each, scales and zero points included: {} bytes instead of {} as f32; signal to noise {noise}",
+            self.weights, self.written, self.float_bytes
+        );
+        Diagnostic::error("weights-size", text)
+    }
+}
