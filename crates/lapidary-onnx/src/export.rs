@@ -74,8 +74,8 @@ impl Exporter<'_> {
             metadata_props: extras.metadata.clone(),
             ..GraphProto::default()
         };
-        out.input = g.inputs().iter().take(formal).map(|v| self.info(&name(v), g.ty(*v), extras)).collect();
-        out.output = g.outputs().iter().map(|v| self.info(&name(v), g.ty(*v), extras)).collect();
+        out.input = g.inputs().iter().take(formal).map(|v| self.port(&name(v), g.ty(*v), extras)).collect();
+        out.output = g.outputs().iter().map(|v| self.port(&name(v), g.ty(*v), extras)).collect();
         for id in &order {
             let node = g.node(*id);
             let unused = (0..node.outputs().len()).all(|i| g.use_count(id.out(i)) == 0);
@@ -147,6 +147,15 @@ impl Exporter<'_> {
                 }
             }
         }
+    }
+
+    /// The declaration of an input or output, in the words of the file where nothing sharper is known.
+    fn port(&self, name: &Name, ty: &Type, extras: &GraphExtras) -> ValueInfoProto {
+        let mut out = self.info(name, ty, extras);
+        if let (Some(old), Some(new)) = (extras.ports.get(name), &mut out.r#type) {
+            types::keep_declared(old, new);
+        }
+        out
     }
 
     fn info(&self, name: &Name, ty: &Type, extras: &GraphExtras) -> ValueInfoProto {

@@ -280,7 +280,7 @@ impl Importer<'_> {
         let outputs: Vec<String> = proto.output.iter().map(|o| o.name().to_owned()).collect();
         for info in std::mem::take(&mut proto.output) {
             let name = info.name().to_owned();
-            let ty = self.info(info, &mut b.extras)?;
+            let ty = self.port(info, &mut b.extras)?;
             if ty != Type::Unknown {
                 declared.insert(name, ty);
             }
@@ -338,6 +338,14 @@ impl Importer<'_> {
         Ok(ty)
     }
 
+    /// As [`Importer::info`], of an input or output.
+    fn port(&mut self, info: ValueInfoProto, extras: &mut GraphExtras) -> Result<Type> {
+        if let Some(t) = &info.r#type {
+            extras.ports.insert(info.name().into(), t.clone());
+        }
+        self.info(info, extras)
+    }
+
     fn define(&mut self, b: &mut Building<'_>, name: Name, id: ValueId) -> Result<()> {
         if b.values.insert(name.clone(), id).is_some() {
             let d = Diagnostic::error(codes::DUPLICATE_VALUE, format!("two values have the name '{name}'"))
@@ -367,7 +375,7 @@ impl Importer<'_> {
                 }
                 defaults.insert(name.clone());
             }
-            let ty = self.info(info, &mut b.extras)?;
+            let ty = self.port(info, &mut b.extras)?;
             let id = b.graph.add_input(name.clone(), ty);
             self.define(b, name, id)?;
         }

@@ -2,7 +2,7 @@
 
 use crate::lifted::Lifted;
 use crate::proto::{
-    DeviceConfigurationProto, FunctionProto, NodeDeviceConfigurationProto, StringStringEntryProto, TensorAnnotation, TrainingInfoProto,
+    DeviceConfigurationProto, FunctionProto, NodeDeviceConfigurationProto, StringStringEntryProto, TensorAnnotation, TrainingInfoProto, TypeProto,
     ValueInfoProto,
 };
 use lapidary_ir::{Diagnostic, Graph, Name, Tensor};
@@ -64,6 +64,8 @@ pub(crate) struct GraphExtras {
     pub initializers: BTreeSet<Name>,
     /// Constants that stood as sparse initializers: `Constant` nodes with a sparse value in the graph.
     pub sparse: BTreeSet<Name>,
+    /// Types of inputs and outputs as the file declares them: what inference leaves open, or says in other words, goes out as it came.
+    pub ports: BTreeMap<Name, TypeProto>,
     /// Declarations with documentation, properties, denotations or opaque types.
     pub values: BTreeMap<Name, ValueInfoProto>,
     /// Documentation and properties of initializers.

@@ -104,6 +104,53 @@ pub fn keep_denotations(old: &TypeProto, new: &mut TypeProto) {
     }
 }
 
+/// Says `new` as `old` did, where it says no more than that: a shape that `new` leaves open, sizes and names of dims where `new` has no
+/// number. Types of different kind, rank or element are left as they are.
+pub fn keep_declared(old: &TypeProto, new: &mut TypeProto) {
+    let element = |old: &Option<Box<TypeProto>>, new: &mut Option<Box<TypeProto>>| match (old, new) {
+        (Some(old), Some(new)) => keep_declared(old, new),
+        (old, new @ None) => new.clone_from(old),
+        _ => {}
+    };
+    match (&old.value, &mut new.value) {
+        (Some(Value::TensorType(old)), Some(Value::TensorType(new))) if old.elem_type == new.elem_type => {
+            keep_shape(old.shape.as_ref(), &mut new.shape);
+        }
+        (Some(Value::SparseTensorType(old)), Some(Value::SparseTensorType(new))) if old.elem_type == new.elem_type => {
+            keep_shape(old.shape.as_ref(), &mut new.shape);
+        }
+        (Some(Value::SequenceType(old)), Some(Value::SequenceType(new))) => element(&old.elem_type, &mut new.elem_type),
+        (Some(Value::OptionalType(old)), Some(Value::OptionalType(new))) => element(&old.elem_type, &mut new.elem_type),
+        (Some(Value::MapType(old)), Some(Value::MapType(new))) if old.key_type == new.key_type => element(&old.value_type, &mut new.value_type),
+        _ => {}
+    }
+}
+
+fn keep_shape(old: Option<&TensorShapeProto>, new: &mut Option<TensorShapeProto>) {
+    use dimension::Value::{DimParam, DimValue};
+    let Some(old) = old else { return };
+    let known = |d: &Dimension| match &d.value {
+        Some(DimValue(v)) => *v >= 0,
+        Some(DimParam(p)) => !p.is_empty() && p != "?",
+        None => false,
+    };
+    match new {
+        None => {
+            let mut kept = old.clone();
+            kept.dim.iter_mut().filter(|d| !known(d)).for_each(|d| d.value = None);
+            *new = Some(kept);
+        }
+        Some(new) if old.dim.len() == new.dim.len() => {
+            for (old, new) in old.dim.iter().zip(&mut new.dim) {
+                if known(old) && !matches!(new.value, Some(DimValue(_))) {
+                    new.value.clone_from(&old.value);
+                }
+            }
+        }
+        Some(_) => {}
+    }
+}
+
 /// Whether the type says more than [`decode`] keeps.
 pub fn has_more(t: &TypeProto) -> bool {
     let dims = |s: &Option<TensorShapeProto>| s.iter().flat_map(|s| &s.dim).any(|d| d.denotation.is_some());
@@ -147,6 +194,33 @@ mod tests {
         ] {
             assert_eq!(back(&t), t);
         }
+    }
+
+    #[test]
+    fn declared_types_come_back_where_nothing_sharper_is_known() {
+        let tensor = |dims: Vec<Dim>| Type::Tensor(TensorType::new(DType::F32, Shape::Ranked(dims.into_iter().collect())));
+        let (n, m) = (Dim::symbol("N"), Dim::symbol("M"));
+        let open = Type::Tensor(TensorType::new(DType::F32, Shape::Unranked));
+        let kept = |old: &Type, new: &Type| {
+            let (old, mut new) = (encode(old, &|_| true).unwrap(), encode(new, &|_| false).unwrap());
+            keep_declared(&old, &mut new);
+            decode(&new, &mut Symbols::default()).unwrap()
+        };
+        let expression = &n + &Dim::from(1);
+        let declared = tensor(vec![m.clone(), 5.into(), m.clone()]);
+        // A name and a number stay what the file called them; a number is sharper than a name.
+        assert_eq!(kept(&declared, &tensor(vec![expression, n, 7.into()])), tensor(vec![m, 5.into(), 7.into()]));
+        assert_eq!(
+            kept(&Type::Sequence(Arc::new(declared.clone())), &Type::Sequence(Arc::new(open.clone()))),
+            Type::Sequence(Arc::new(declared.clone()))
+        );
+        assert_eq!(
+            kept(&Type::Optional(Arc::new(declared.clone())), &Type::Optional(Arc::new(open.clone()))),
+            Type::Optional(Arc::new(declared.clone()))
+        );
+        // Another rank or kind is another type.
+        assert_eq!(kept(&declared, &tensor(vec![2.into()])), tensor(vec![2.into()]));
+        assert_eq!(kept(&declared, &Type::Sequence(Arc::new(open.clone()))), Type::Sequence(Arc::new(open)));
     }
 
     #[test]

@@ -248,6 +248,12 @@ fn reserve_symbols(graph: &mut Graph) {
 /// Inference wins where it knows; a declaration fills what it leaves open.
 fn merge(graph: &Graph, value: ValueId, inferred: Type, declared: &Type, facts: &mut Facts) -> Result<Type> {
     let (Type::Tensor(i), Type::Tensor(d)) = (&inferred, declared) else {
+        // A declaration may promise that an optional holds a value, as that of a loop that begins with none and runs at least once.
+        if let Type::Optional(held) = &inferred
+            && std::mem::discriminant(&**held) == std::mem::discriminant(declared)
+        {
+            return Ok(declared.clone());
+        }
         return Ok(if inferred == Type::Unknown { declared.clone() } else { inferred });
     };
     let conflict = |what: String| {
