@@ -20,6 +20,7 @@ pub mod arrays;
 pub mod difference;
 mod files;
 pub mod inspect;
+pub mod kernels;
 mod model;
 pub mod native;
 mod text;

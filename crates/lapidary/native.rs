@@ -163,8 +163,7 @@ pub(crate) fn compile(graph: &Graph, path: &Path, options: &CompileOptions) -> R
     let plan = lower(graph)?;
     let mut out = report(graph, &plan);
     if options.emit == Emit::Kernels {
-        let text = kernels_text(&plan);
-        crate::files::replace(path, &|f| std::io::Write::write_all(f, text.as_bytes()))?;
+        crate::kernels::write(&plan, path)?;
         out.files.push(path.into());
         return Ok(out);
     }

@@ -5,50 +5,50 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const CNN: &str = "examples/models/digits_cnn/model.onnx";
-const ARRAYS: &str = "examples/models/digits_cnn/reference_a.npz";
+pub const CNN: &str = "examples/models/digits_cnn/model.onnx";
+pub const ARRAYS: &str = "examples/models/digits_cnn/reference_a.npz";
 
-struct Work(tempfile::TempDir);
+pub struct Work(tempfile::TempDir);
 
 impl Work {
-    fn new() -> Work {
+    pub fn new() -> Work {
         Work(tempfile::tempdir().unwrap())
     }
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 }
 
-fn start(arguments: &[&str]) -> Command {
+pub fn start(arguments: &[&str]) -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_lapidary"));
     c.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("NO_COLOR", "1").stdin(std::process::Stdio::null());
     c
 }
 
-fn lapidary(arguments: &[&str]) -> Output {
+pub fn lapidary(arguments: &[&str]) -> Output {
     start(arguments).output().unwrap()
 }
 
-fn ends(code: i32, arguments: &[&str]) -> (String, String) {
+pub fn ends(code: i32, arguments: &[&str]) -> (String, String) {
     let out = lapidary(arguments);
     let (o, e) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
     assert_eq!(out.status.code(), Some(code), "{arguments:?}\n{o}{e}");
     (o, e)
 }
 
-fn json(arguments: &[&str]) -> Value {
+pub fn json(arguments: &[&str]) -> Value {
     let (out, _) = ends(0, &[arguments, &["--format", "json"]].concat());
     serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: {e}\n{out}"))
 }
 
-fn entries(report: &Value) -> Vec<String> {
+pub fn entries(report: &Value) -> Vec<String> {
     report["report"]["ledger"]["entries"].as_array().unwrap().iter().map(|e| e["pass"].as_str().unwrap().to_string()).collect()
 }
 
-fn same_results(model: &str) {
+pub fn same_results(model: &str) {
     ends(0, &["run", model, "--backend", "eval", "--inputs", ARRAYS, "--expect", ARRAYS, "--max-rel", "1e-4"]);
 }
 
@@ -56,7 +56,7 @@ fn same_results(model: &str) {
 fn opt_runs_the_default_level_and_keeps_results_and_opset() {
     let w = Work::new();
     let out = w.text("a.onnx");
-    let report = json(&["opt", CNN, "-o", &out]);
+    let report = json(&["opt", CNN, "--output", &out]);
     assert_eq!(report["written"], true);
     assert_eq!(report["report"]["opset"], 18);
     let entry = &report["report"]["ledger"]["entries"][0];
@@ -164,6 +164,9 @@ fn quiet_prints_nothing_and_verbose_more() {
     let (out, errors) = ends(0, &["opt", "-q", CNN, "-o", &w.text("a.onnx")]);
     assert_eq!((out.as_str(), errors.as_str()), ("", ""));
     let (_, some) = ends(0, &["opt", CNN, "-o", &w.text("a.onnx")]);
+    assert_eq!(ends(0, &["opt", "--quiet", CNN, "-o", &w.text("a.onnx")]), (out, errors));
+    let (_, long) = ends(0, &["opt", "--verbose", CNN, "-o", &w.text("a.onnx")]);
+    assert!(long.lines().count() > some.lines().count(), "{long}");
     let (_, more) = ends(0, &["opt", "-v", CNN, "-o", &w.text("a.onnx")]);
     assert!(more.lines().count() > some.lines().count(), "{more}");
 }
@@ -251,7 +254,7 @@ fn conformance_counts_every_case() {
     let (out, _) = ends(1, &["conformance", &w.text("suite"), "--failures", "--passes", "canonicalize, dce"]);
     assert_eq!(out.lines().last(), Some("1 passed, 1 failed"));
     assert!(out.contains("broken: "), "{out}");
-    let (out, _) = ends(0, &["conformance", &w.text("suite"), "--filter", "neg", "--jobs", "2", "-q"]);
+    let (out, _) = ends(0, &["conformance", &w.text("suite"), "--filter", "neg", "--jobs", "2", "-q", "--timeout", "60"]);
     assert_eq!(out, "1 passed, 0 failed\n");
     ends(2, &["conformance", &w.text("suite"), "--passes", "nothing-such"]);
     ends(2, &["conformance", &w.text("nowhere")]);
@@ -324,10 +327,39 @@ mod native {
         assert!(graph.starts_with("graph @"), "{graph}");
         let (kernels, _) = ends(0, &["compile", CNN, "--emit", "kernels"]);
         assert!(kernels.contains("kernel "), "{kernels}");
+        // With the constants beside it the text is a file of its own: it reads back, and none of its kernels only moves data in vain.
+        ends(0, &["compile", "-q", CNN, "--emit", "kernels", "-o", &w.text("a.kernels")]);
+        assert!(w.path("a.safetensors").exists());
+        let (again, _) = ends(0, &["inspect", &w.text("a.kernels"), "--text"]);
+        assert_eq!(again, fs::read_to_string(w.path("a.kernels")).unwrap());
+        let listed = json(&["inspect", &w.text("a.kernels")]);
+        let moves: Vec<&str> = listed["kernels"].as_array().unwrap().iter().filter_map(|k| k["moves"].as_str()).collect();
+        assert!(moves.iter().all(|m| ["layout", "piece", "gather", "output"].contains(m)), "{moves:?}");
+        fs::write(w.path("b.kernels"), again.replacen("par ", "part ", 1)).unwrap();
+        ends(2, &["inspect", &w.text("b.kernels")]);
         for (form, file) in [("llvm", "a.ll"), ("asm", "a.s"), ("obj", "a.o")] {
             ends(0, &["compile", CNN, "--emit", form, "-o", &w.text(file), "--cpu", "x86-64-v3"]);
             assert!(fs::metadata(w.path(file)).unwrap().len() > 1000, "{form}");
         }
+    }
+
+    #[test]
+    fn an_archive_is_a_library_too() {
+        let w = Work::new();
+        compile(&w, "libcnn.a", &["--cpu", "native"]);
+        assert!(fs::read(w.path("libcnn.a")).unwrap().starts_with(b"!<arch>"));
+        let header = fs::read_to_string(w.path("cnn.h")).unwrap();
+        assert!(header.contains("cnn_v1"), "{header}");
+    }
+
+    #[test]
+    fn one_cpu_version_can_be_named() {
+        let w = Work::new();
+        compile(&w, "libold.so", &["--cpu", "x86-64-v3"]);
+        compile(&w, "libboth.so", &["--cpu", "auto"]);
+        let size = |name: &str| fs::metadata(w.path(name)).unwrap().len();
+        assert!(size("libold.so") < size("libboth.so"));
+        runs(&w.text("libold.so"), &[]);
     }
 
     #[test]
@@ -358,6 +390,14 @@ mod native {
         let figures = json(&["bench", CNN, "--backend", "native", "--dim", "batch=1", "--seconds", "0.05"]);
         assert_eq!(figures["backend"], "native");
     }
+}
+
+#[test]
+fn inspect_counts_for_a_size_and_prints_text() {
+    let macs = |extra: &[&str]| json(&[&["inspect", CNN], extra].concat())["multiply_adds"].as_i64().unwrap();
+    assert_eq!(macs(&["--dim", "batch=8"]), 8 * macs(&[]));
+    let (text, _) = ends(0, &["inspect", CNN, "--text"]);
+    assert!(text.starts_with("graph @main_graph(%input: f32[batch, 1, 8, 8])"), "{text}");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What the compiler does to real models, against ONNX Runtime, onnxslim and task scores.
 
-usage: check_models.py [--lapidary BIN] [--only NAME,…] [--lines 2,3,4,5,8,12] [--threads 1,2] [--scorer FILE] [--out FILE.json]
+usage: check_models.py [--lapidary BIN] [--only NAME,…] [--lines 2,3,4,5,8,11,12] [--threads 1,2] [--scorer FILE] [--out FILE.json]
 
   line 2   compile at -O0 and -O3: no host call, outputs within 1e-4 · max at 1 and 2 threads and at two sizes of every symbolic dim,
            no undefined symbol but libc's, libm's and pthreads'
   line 3   opt -O3: ONNX Runtime loads it, same outputs, no more nodes than onnxslim leaves, at least 0.98 of the speed before
   line 4   calibrate, fake-quant, fold-quant: ONNX Runtime runs it, size, integer share of the multiply-adds, accuracy on the task
   line 5   latency of the native library against ONNX Runtime, interleaved (not part of the default)
+  line 11  the kernels read back to the same text; none materializes a view, padding or windows; the report lists arena offsets; a run
+           allocates only when sizes grow (not part of the default; tests/kernels.rs compares interpreter and native code)
   line 8   opt and compile with --jobs 1 and --jobs 2 write the same bytes (not part of the default)
   line 12  line 2 for the x86-64-v3 code alone, and with two static libraries linked into one program
 
@@ -25,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +43,7 @@ LEAST_SPEED = 0.98
 MOST_NATIVE_RATIO = 2.0
 MOST_SIZE = 0.30
 LEAST_INTEGER = 0.90
+WASTE = ("window", "padding", "view")  # what a kernel that only moves elements must not be, see docs/kernels.md
 COMPILE_LIMIT_S = 1800
 RUN_LIMIT_S = 600
 
@@ -220,6 +224,46 @@ class Check:
         text = f"differ: {', '.join(differ)}" if differ else f"{len(hashes[0])} files equal"
         self.report(line, name, not differ and hashes[0].keys() == hashes[1].keys(), text)
 
+    # line 11 -----------------------------------------------------------------------------------------------------------------
+
+    def line_11(self, line, name):
+        path, folder = models.model_path(self.set, name), self.work / f"{name}.kernels"
+        folder.mkdir()
+        written, library = folder / f"{name}.kernels", folder / f"lib{name}.so"
+        self.lapidary("compile", "-q", path, "--emit", "kernels", "-o", written)
+        same = self.lapidary("inspect", written, "--text").rstrip("\n") == written.read_text().rstrip("\n")
+        kernels = json.loads(self.lapidary("inspect", written, "--format", "json"))["kernels"]
+        moves = Counter(k["moves"] for k in kernels if k["moves"])
+        waste = [f"{k['name']} ({k['moves']})" for k in kernels if k["moves"] in WASTE]
+        report = json_of(self.lapidary("compile", path, "-o", library, "--cpu", "native", "--report", "--format", "json"))
+        arena = report["arena"]["buffers"]
+        placed = bool(arena) and all(isinstance(b["offset"], str) and b["offset"] for b in arena)
+        allocations = self.allocations(library, name)
+        ok = same and not waste and placed and allocations[0] > 0 and not any(allocations[1:])
+        text = f"{len(kernels):4} kernels {'read back' if same else 'DIFFER when read back'}"
+        text += f"  only moving: {', '.join(f'{n} {m}' for m, n in sorted(moves.items())) or 'none'}"
+        text += f"  in vain: {', '.join(waste[:4])}" if waste else ""
+        text += f"  {len(arena)} values in the arena{'' if placed else ' WITHOUT OFFSETS'}  allocations {'/'.join(map(str, allocations))}"
+        self.report(line, name, ok, text, kernels=len(kernels), moves=moves, allocations=allocations)
+        shutil.rmtree(folder)
+
+    def allocations(self, library, name):
+        """Calls of the allocator during: a first run on both sizes (which must allocate), then each size again twice (which must not)."""
+        opened = Library(library, 2, counting=True)
+        counts = [0]
+        for case in "ab":
+            opened.bind(self.reference(name, case)[0])
+            before = opened.allocations
+            opened.run()
+            counts[0] += opened.allocations - before
+        for case in "aabb":
+            opened.bind(self.reference(name, case)[0])
+            before = opened.allocations
+            opened.run()
+            counts.append(opened.allocations - before)
+        opened.close()
+        return counts
+
     # line 12 -----------------------------------------------------------------------------------------------------------------
 
     def line_12(self, line, name):
@@ -269,12 +313,17 @@ def interleave(runs, times, seconds):
         turns += 1
 
 
-def host_nodes(printed):
-    """Names of the nodes that the report says are host calls."""
+def json_of(printed):
+    """The first JSON object in what a command printed."""
     start = printed.find("{")
     if start < 0:
         raise RuntimeError("`compile --report --format json` printed no JSON")
-    report, _ = json.JSONDecoder().raw_decode(printed[start:])
+    return json.JSONDecoder().raw_decode(printed[start:])[0]
+
+
+def host_nodes(printed):
+    """Names of the nodes that the report says are host calls."""
+    report = json_of(printed)
     return [f"{n.get('op')} '{n.get('name')}'" for n in report["nodes"] if n.get("template") == "host"]
 
 
@@ -340,9 +389,9 @@ def main():
             print(f"skipped {len(missing)} models that the set lacks: {', '.join(missing)}")
         names = [name for name in names if name not in missing]
         for line in lines:
-            function = {"2": check.line_2, "3": check.line_3, "4": check.line_4, "5": check.line_5, "8": check.line_8, "12": check.line_12}.get(line)
+            function = {"2": check.line_2, "3": check.line_3, "4": check.line_4, "5": check.line_5, "8": check.line_8, "11": check.line_11, "12": check.line_12}.get(line)
             if function is None:
-                parser.error(f"unknown line '{line}', expected 2, 3, 4, 5, 8 or 12")
+                parser.error(f"unknown line '{line}', expected 2, 3, 4, 5, 8, 11 or 12")
             for name in names:
                 check.guarded(line, name, function)
             if line == "12":

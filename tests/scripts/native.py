@@ -26,6 +26,10 @@ class Options(C.Structure):
     ]
 
 
+Alloc = C.CFUNCTYPE(C.c_void_p, C.c_size_t, C.c_size_t, C.c_void_p)
+Free = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)
+
+
 class Api(C.Structure):
     _fields_ = [
         ("abi_version", C.c_uint32),
@@ -42,16 +46,30 @@ class Api(C.Structure):
 class Library:
     """A loaded library with one context. `run` may be timed: it does nothing but the call."""
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path, threads=1, counting=False):
+        """`counting`: the context takes its memory from here, and `allocations` says how often it did."""
+        options = Options(size=C.sizeof(Options), threads=threads)
+        self.allocations = 0
+        if counting:
+            self.libc = C.CDLL(None)
+            self.libc.aligned_alloc.restype, self.libc.aligned_alloc.argtypes = C.c_void_p, [C.c_size_t, C.c_size_t]
+            self.libc.free.argtypes = [C.c_void_p]
+            # Kept, since the library calls them as long as the context lives.
+            self.calls = (Alloc(self.allocate), Free(lambda data, user: self.libc.free(data)))
+            options.alloc, options.free = (C.cast(call, C.c_void_p) for call in self.calls)
         entry = C.CDLL(str(path)).lapidary_v1
         entry.restype = C.POINTER(Api)
         self.api = entry().contents
-        self.context = self.api.create(C.byref(Options(size=C.sizeof(Options), threads=threads)))
+        self.context = self.api.create(C.byref(options))
         if not self.context:
             raise RuntimeError(f"create: {(self.api.error(None) or b'no message').decode()}")
         self.inputs = [self.describe(0, i) for i in range(self.api.count(0))]
         self.outputs = [self.describe(1, i) for i in range(self.api.count(1))]
         self.out = (Tensor * max(1, len(self.outputs)))()
+
+    def allocate(self, size, align, user):
+        self.allocations += 1
+        return self.libc.aligned_alloc(align, -(-size // align) * align)
 
     def describe(self, is_output, index):
         info = ValueInfo()

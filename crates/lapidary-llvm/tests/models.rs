@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use lapidary_ir::{DType, Tensor};
-use lapidary_kernel::*;
+use lapidary_kernel::{BufferKind, Kernel};
 use lapidary_llvm::loaded::Library;
 use lapidary_llvm::{CompileOptions, compile};
 use lapidary_ops::{Datum, evaluate, infer_types};
@@ -81,47 +81,6 @@ fn examples() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/models");
     model(&root.join("digits_cnn/model.onnx"), 2);
     model(&root.join("char_gpt/model.onnx"), 8);
-}
-
-/// Every buffer of a model, native against interpreted: finds the kernel at fault.
-fn buffers(path: &Path, size: usize) {
-    let mut graph = lapidary_onnx::read_model(path, &Default::default()).unwrap_or_else(|e| panic!("{e}")).graph;
-    let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
-    let mut p = lapidary_lower::lower(&graph, &facts).unwrap_or_else(|e| panic!("{e}")).program;
-    let mut outputs = p.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Output(_))).count() as u32;
-    let used: Vec<BufferId> = p.kernels.iter().flat_map(|k| k.writes()).collect();
-    for id in p.buffer_ids() {
-        if p.buffer(id).kind == BufferKind::Temp && used.contains(&id) {
-            p.buffer_mut(id).kind = BufferKind::Output(outputs);
-            outputs += 1;
-        }
-    }
-    let lib = library(&p, &CompileOptions::default());
-    let mut inputs = vec![];
-    for (i, info) in lib.inputs.iter().enumerate() {
-        let sizes: Vec<usize> = info.dims.iter().map(|d| d.map_or(size, |d| d as usize)).collect();
-        inputs.push(made_up(info.dtype, &sizes, 40 + i as u64));
-    }
-    let want = interp::interpret(&p, &inputs, &symbols(&p, &inputs)).unwrap_or_else(|e| panic!("{e}"));
-    let got = lib.context(2, None).unwrap().run(&inputs.iter().collect::<Vec<_>>()).unwrap_or_else(|e| panic!("{e}"));
-    for k in &p.kernels {
-        for b in k.writes() {
-            if let BufferKind::Output(n) = p.buffer(b).kind {
-                println!("{} {:?} {:?} {:?}", k.name, k.schedule, p.buffer(b).name, p.buffer(b).dims);
-                close(&k.name, &got[n as usize], &want[n as usize], 1e-4);
-            }
-        }
-    }
-}
-
-/// As `one`, but every buffer against the interpreter.
-#[test]
-#[ignore = "needs LAPIDARY_MODEL"]
-fn each_buffer() {
-    if let Some(path) = std::env::var_os("LAPIDARY_MODEL") {
-        let size = std::env::var("LAPIDARY_SIZE").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
-        buffers(Path::new(&path), size);
-    }
 }
 
 /// One model: `LAPIDARY_MODEL=F.onnx cargo test … --test models one -- --ignored --nocapture`.

@@ -4,8 +4,8 @@
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Program, ReduceOp, Schedule, Stmt,
-    linearize,
+    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, PACK, Program, ReduceOp, Schedule,
+    Stmt, linearize,
 };
 use rustc_hash::FxHashMap;
 
@@ -202,7 +202,7 @@ fn packing(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Ind
     let panels = n.ceil_div(&Dim::from(PANEL));
     let name: Name = format!("{}.packed", source.name).into();
     let origin: Vec<Name> = k.origin.first().cloned().into_iter().collect();
-    let mut b = KernelBuilder::new(format!("pack:{}", source.name), &origin);
+    let mut b = KernelBuilder::new(format!("{PACK}{}", source.name), &origin);
     let mut at = vec![Index::from(0); k.axes.len()];
     let mut dims = Dims::new();
     let mut store: Vec<Index> = vec![];

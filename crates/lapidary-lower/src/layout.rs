@@ -5,7 +5,7 @@
 use crate::contract;
 use crate::graph::copy_kernel;
 use lapidary_ir::Dims;
-use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprKind, Index, Kernel, Program, Stmt, linearize};
+use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprKind, Index, Kernel, LAYOUT, Program, Stmt, linearize};
 
 /// Assigns layouts, and adds conversions where an input or output of the program would otherwise be walked by strides.
 pub fn assign(p: &mut Program) {
@@ -166,19 +166,19 @@ fn convert_edges(p: &mut Program) {
             BufferKind::Input(_) => {
                 let to = p.add_buffer(inner);
                 p.kernels.iter_mut().for_each(|k| k.rename_buffers(&|x| if x == b { to } else { x }));
-                p.kernels.insert(0, copy_kernel(&format!("layout:{}", buffer.name), b, to, &buffer, &[]));
+                p.kernels.insert(0, copy_kernel(&format!("{LAYOUT}{}", buffer.name), b, to, &buffer, &[]));
             }
             BufferKind::Output(_) => {
                 let from = p.add_buffer(inner);
                 p.kernels.iter_mut().for_each(|k| k.rename_buffers(&|x| if x == b { from } else { x }));
-                p.kernels.push(copy_kernel(&format!("layout:{}", buffer.name), from, b, &buffer, &[]));
+                p.kernels.push(copy_kernel(&format!("{LAYOUT}{}", buffer.name), from, b, &buffer, &[]));
             }
             // Rearranged while compiling, for those that want it: the copy reads nothing but a constant.
             BufferKind::Const(_) => {
                 let to = p.add_buffer(inner);
                 let readers: Vec<usize> = (0..p.kernels.len()).filter(|i| kernel_wishes(p, &p.kernels[*i]).contains(&(b, last))).collect();
                 readers.into_iter().for_each(|i| p.kernels[i].rename_buffers(&|x| if x == b { to } else { x }));
-                p.kernels.insert(0, copy_kernel(&format!("layout:{}", buffer.name), b, to, &buffer, &[]));
+                p.kernels.insert(0, copy_kernel(&format!("{LAYOUT}{}", buffer.name), b, to, &buffer, &[]));
             }
             BufferKind::Temp => {}
         }

@@ -4,25 +4,31 @@ use super::{Outcome, Status, say, say_json};
 use clap::Args;
 use lapidary::DimRange;
 use lapidary::inspect::{Summary, summary};
+use lapidary::kernels;
 use std::path::PathBuf;
 
 /// Show inputs, outputs, operators, parameters, multiply-adds, and what runs natively
 #[derive(Args)]
-#[command(after_help = "Examples:\n  lapidary inspect model.onnx\n  lapidary inspect model.onnx --dim batch=8 --format json")]
+#[command(
+    after_help = "Examples:\n  lapidary inspect model.onnx\n  lapidary inspect model.onnx --dim batch=8 --format json\n  lapidary inspect model.kernels                 what `compile --emit kernels -o model.kernels` wrote"
+)]
 pub struct Inspect {
-    /// The model: ONNX, or Lapidary's text (.lap)
+    /// The model: ONNX, or Lapidary's text (.lap); or kernels (.kernels)
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// A size for a symbolic dim, for counting multiply-adds; others count as 1
     #[arg(long, value_name = "NAME=V", value_parser = dim)]
     dim: Vec<DimRange>,
-    /// Print the graph's text instead
+    /// Print the graph's (or the kernels') text instead
     #[arg(long)]
     text: bool,
 }
 
 impl Inspect {
     pub fn run(&self, global: &Global) -> Outcome {
+        if kernels::is_kernels(&self.model) {
+            return self.kernels(global);
+        }
         let model = global.open(&self.model)?;
         if self.text {
             say(model.to_text().trim_end());
@@ -35,6 +41,29 @@ impl Inspect {
             return Ok(Status::Done);
         }
         print(&s, std::fs::metadata(&self.model).map_or(0, |m| m.len()), !sizes.is_empty());
+        Ok(Status::Done)
+    }
+
+    /// Reads kernels back: they are what was written, and sound, or this is an error.
+    fn kernels(&self, global: &Global) -> Outcome {
+        let program = kernels::read(&self.model)?;
+        if self.text {
+            say(program.to_text().trim_end());
+            return Ok(Status::Done);
+        }
+        let s = kernels::summary(&program);
+        if global.json() {
+            say_json(&s);
+            return Ok(Status::Done);
+        }
+        say(format_args!("{}", s.name));
+        say(format_args!("  kernels    {} over {} buffers", s.kernels.len(), s.buffers));
+        say(format_args!("  constants  {} of {} together", s.constants, bytes(s.constant_bytes)));
+        let mut t = table(&["kernel", "template", "only moves", "nodes"], &[]);
+        s.kernels.iter().for_each(|k| {
+            t.add_row([k.name.as_str(), &k.template, k.moves.map_or("", |m| m.name()), &k.nodes.join(" ")]);
+        });
+        say(t.trim_fmt());
         Ok(Status::Done)
     }
 }

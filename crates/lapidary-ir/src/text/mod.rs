@@ -22,7 +22,7 @@ mod types;
 pub use attrs::{read_attr, read_attrs};
 pub use lexer::{Lexer, Token};
 pub use parser::{parse, read_op_name};
-pub use side::{read_tensors, write_tensors};
+pub use side::{read_tensors, write_tensor_table, write_tensors};
 pub use types::{parse_dim, parse_type, read_dim, read_type};
 
 use crate::Tensor;

@@ -12,8 +12,13 @@ use std::sync::Arc;
 pub fn write_tensors(g: &Graph, options: &super::PrintOptions) -> Result<Vec<u8>> {
     let mut tensors = BTreeMap::new();
     collect(g, options.inline_elements, &mut tensors);
+    write_tensor_table(&tensors)
+}
+
+/// The file for tensors by content hash.
+pub fn write_tensor_table(tensors: &BTreeMap<u64, Arc<Tensor>>) -> Result<Vec<u8>> {
     let mut data = Vec::new();
-    for (hash, t) in &tensors {
+    for (hash, t) in tensors {
         let mut key = format!("{hash:016x}");
         let (dtype, sizes, bytes) = match (stored_as(t.dtype()), t.as_strings()) {
             (Some(d), None) => (d, t.sizes().to_vec(), t.bytes().clone()),
