@@ -35,6 +35,7 @@ passes! {
     quantize_weights::QuantizeWeights
     simplify_arithmetic::PASS
     sparsify::Sparsify
+    trigger_crash::TriggerCrash
 }
 
 /// The named pipelines: name, text, what it is for.
