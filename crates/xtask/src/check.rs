@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "same-bytes", about: "the same input gives the same bytes, whatever --jobs says", run: examples::same_bytes },
     Step { name: "c", about: "the C example builds with make and runs", run: examples::c_make },
     Step { name: "cmake", about: "a CMake consumer finds the library through pkg-config", run: examples::c_cmake },
+    Step { name: "memory", about: "a run allocates only when sizes outgrow the arena", run: examples::allocations },
     Step { name: "archives", about: "two static libraries in one program", run: examples::archives },
     Step { name: "rust", about: "the façade's example runs", run: examples::rust },
     Step { name: "recipe", about: "the int8 recipe gives a smaller model that stays close", run: examples::recipe },

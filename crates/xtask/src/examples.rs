@@ -108,6 +108,23 @@ pub fn archives() -> Outcome<Option<String>> {
     shell::run(&mut command(&program)).map(|()| None)
 }
 
+/// A static library whose calls of the C library's allocators are counted.
+pub fn allocations() -> Outcome<Option<String>> {
+    let (lapidary, work) = (lapidary()?, scratch("allocations")?);
+    for name in MODELS {
+        let (library, program) = (work.join(format!("lib{name}.a")), work.join(format!("count_{name}")));
+        compile_to(&lapidary, name, &library, &[])?;
+        let mut cc = command("cc");
+        cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]).arg(include(&work));
+        cc.args([format!("-DHEADER=\"{name}.h\""), format!("-DAPI={name}_v1")]);
+        cc.arg("-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=aligned_alloc,--wrap=mmap");
+        cc.arg("tests/native/count_allocations.c").arg("-o").arg(&program).arg(&library).args(["-lm", "-lpthread"]);
+        shell::run(&mut cc)?;
+        shell::run(&mut command(&program))?;
+    }
+    Ok(None)
+}
+
 fn two_archive_definitions([a, b]: [&str; 2]) -> [String; 4] {
     [format!("-DA_HEADER=\"{a}.h\""), format!("-DA_API={a}_v1"), format!("-DB_HEADER=\"{b}.h\""), format!("-DB_API={b}_v1")]
 }
