@@ -4,6 +4,7 @@
 
 mod common;
 
+pub use common::statistics::Observations;
 use lapidary_rewrite::Pass;
 
 /// Declares the modules and the list of their passes.
@@ -107,12 +108,17 @@ mod tests {
         let folders: Vec<_> = std::fs::read_dir(root).unwrap().flatten().filter(|e| e.path().is_dir()).collect();
         for folder in &folders {
             let own = folder.file_name().into_string().unwrap();
-            for file in std::fs::read_dir(folder.path()).unwrap().flatten() {
-                let text = std::fs::read_to_string(file.path()).unwrap();
+            let mut files = vec![folder.path()];
+            while let Some(path) = files.pop() {
+                if path.is_dir() {
+                    files.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
                 for other in &folders {
                     let other = other.file_name().into_string().unwrap();
                     let reaches = text.contains(&format!("crate::{other}")) || text.contains(&format!("super::{other}"));
-                    assert!(!reaches || other == own || other == "common", "{} imports '{other}'", file.path().display());
+                    assert!(!reaches || other == own || other == "common", "{} imports '{other}'", path.display());
                 }
             }
         }

@@ -35,6 +35,8 @@ pub use lapidary_rewrite::{Check, Effect, Ledger, Pipeline, Report, random_input
 pub use model::{Backend, DimRange, Model, OpenOptions, PassOptions, SaveOptions};
 pub use native::{CompileOptions, Compiled, Emit, Library, NodeReport, WeightsMode};
 
+/// What calibration notes about the values of a model.
+pub use lapidary_passes::Observations;
 /// All passes, sorted by name.
 pub use lapidary_passes::PASSES;
 /// The named pipelines: option, text, what it is for.

@@ -6,7 +6,7 @@ use crate::text;
 use lapidary_ir::{Diagnostic, Diagnostics, Dim, Graph, NodeId, Result, Severity, Type, nearest};
 use lapidary_onnx::{Access, ExpandLimits, ReadOptions, WriteOptions};
 use lapidary_ops::{Datum, EvalOptions, Facts, evaluate_with, infer_types, schema};
-use lapidary_passes::PASSES;
+use lapidary_passes::{Observations, PASSES};
 use lapidary_rewrite::{Check, Environment, Evaluator, Executor, Pipeline, Report, RunOptions, Step};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -203,6 +203,13 @@ impl Model {
         let report = lapidary_rewrite::run(&mut self.onnx.graph, pipeline, &env, &run).map_err(|e| text::with_lines(&self.onnx.graph, e))?;
         self.onnx.opsets.insert("".into(), report.opset);
         Ok(report)
+    }
+    /// Runs the model over `data` (relative to `files`), `batch` samples at a time, and notes what appears in every float value.
+    pub fn observe(&self, data: &str, files: &Files, batch: i64, backend: Backend) -> Result<Observations> {
+        let expanded = self.executable()?;
+        let (evaluator, native) = (Evaluator::default(), NativeExecutor::default());
+        let executor: &dyn Executor = if backend == Backend::Native { &native } else { &evaluator };
+        Observations::gather(expanded.graph(), executor, files, data, batch).map_err(|e| text::with_lines(expanded.graph(), e))
     }
     /// Writes the model: ONNX, or the text form when the name ends in `.lap`. The file is replaced at once or not at all.
     pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<()> {

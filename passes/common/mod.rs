@@ -6,6 +6,7 @@ pub mod layers;
 pub mod linalg;
 pub mod nbits;
 pub mod quant;
+pub mod statistics;
 
 use lapidary_ir::{Diagnostic, Graph, NodeId, Result, Tensor, Value, ValueId};
 use lapidary_rewrite::PassCtx;

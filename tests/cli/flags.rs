@@ -413,3 +413,27 @@ fn a_target_in_no_folder_is_refused_and_nothing_is_left() {
     assert!(message.contains("nowhere"), "{message}");
     assert_eq!(fs::read_dir(Path::new(w.0.path())).unwrap().count(), 0);
 }
+
+#[test]
+fn statistics_of_shards_merge_into_those_of_one_run() {
+    let w = Work::new();
+    let (a, b) = (ARRAYS.to_string(), ARRAYS.replace("_a.", "_b."));
+    let collect = |data: &str, to: &str| ends(0, &["calib", "collect", CNN, "--data", data, "--backend", "eval", "-o", &w.text(to)]);
+    let merge = |parts: &[&str], to: &str| {
+        let files: Vec<String> = parts.iter().map(|p| w.text(p)).collect();
+        ends(0, &[&["calib", "merge"][..], &files.iter().map(String::as_str).collect::<Vec<_>>(), &["-o", &w.text(to)]].concat());
+        fs::read(w.path(to)).unwrap()
+    };
+    collect(&a, "a.stats");
+    collect(&b, "b.stats");
+    collect(&format!("{a},{b}"), "whole.stats");
+    let whole = merge(&["whole.stats"], "0.stats");
+    assert!(merge(&["a.stats", "b.stats"], "1.stats") == whole && merge(&["b.stats", "a.stats"], "2.stats") == whole);
+    let shown = json(&["calib", "show", &w.text("0.stats")]);
+    assert!(shown["samples"].as_u64().unwrap() > 16 && shown["values"].as_array().unwrap().len() > 5);
+    let passes = format!("calibrate{{stats=\"{}\"}}, fake-quant, fold-quant", w.text("0.stats"));
+    ends(0, &["opt", CNN, "-o", &w.text("int8.onnx"), "--passes", &passes]);
+    let (_, e) = ends(2, &["calib", "merge", CNN, "-o", &w.text("3.stats")]);
+    assert!(e.contains(CNN), "{e}");
+    assert!(!w.path("3.stats").exists());
+}

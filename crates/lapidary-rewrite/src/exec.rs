@@ -1,4 +1,4 @@
-use lapidary_ir::{Graph, Result, ValueId};
+use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result, ValueId};
 use lapidary_ops::{Datum, EvalOptions, evaluate_with};
 use std::collections::BTreeSet;
 
@@ -53,8 +53,14 @@ pub trait Samples {
     fn next(&mut self) -> Result<Option<Vec<Datum>>>;
 }
 
-/// Opens input data by the text of a `data=` option. Reading files is the façade's work.
+/// Opens what passes' options name. Reading files is the façade's work.
 pub trait DataSource {
+    /// A text file.
+    fn text(&self, path: &str) -> Result<String> {
+        Err(no_reader(path))
+    }
+    /// Input data, by the text of a `data=` option.
+    ///
     /// `batch`: how many samples (along axis 0) each batch holds; `None`: as stored, a whole file at once.
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>>;
 }
@@ -64,9 +70,12 @@ pub struct NoData;
 
 impl DataSource for NoData {
     fn open(&self, text: &str, _: &Graph, _: Option<usize>) -> Result<Box<dyn Samples + '_>> {
-        let d = lapidary_ir::Diagnostic::error("no-data", format!("'{text}' cannot be read: no reader of data files was given"));
-        Err(d.into())
+        Err(no_reader(text))
     }
+}
+
+fn no_reader(path: &str) -> Diagnostics {
+    Diagnostic::error("no-data", format!("'{path}' cannot be read: no reader of files was given")).into()
 }
 
 /// Batches held in memory, for tests and programs that have their data already.

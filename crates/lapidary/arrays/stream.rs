@@ -19,6 +19,10 @@ pub struct Files {
 }
 
 impl DataSource for Files {
+    fn text(&self, path: &str) -> Result<String> {
+        let path = self.root.join(path);
+        std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))
+    }
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
         let files = self.expand(text)?;
         Ok(Box::new(Stream { ports: inputs_of(graph), files: files.into(), batch, now: None, given: 0, text: text.into() }))

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod calib;
 mod compare;
 mod compile;
 mod conformance;
@@ -60,6 +61,7 @@ enum Command {
     Bench(bench::Bench),
     Conformance(conformance::Conformance),
     Compare(compare::Compare),
+    Calib(calib::Calib),
     Diff(diff::Diff),
     Passes(lists::Passes),
     Ops(lists::Ops),
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Bench(c) => c.run(&global),
         Command::Conformance(c) => c.run(&global),
         Command::Compare(c) => c.run(&global),
+        Command::Calib(c) => c.run(&global),
         Command::Diff(c) => c.run(&global),
         Command::Passes(c) => c.run(&global),
         Command::Ops(c) => c.run(&global),
