@@ -61,6 +61,12 @@ fn an_axis_of_one_element_is_no_second_way() {
 }
 
 #[test]
+fn what_the_model_says_of_its_result_holds_of_what_comes_before() {
+    let body = "%s = ReduceSum(%x, %a) : ?\n  %r = Abs(%s) : ?\n  %y = Sqrt(%r) : f32[3, 1, 4]";
+    check("%x: f32[3, 2, 4], %a: i64[1]", body, &[vec![ramp(&[3, 2, 4]), ints(&[1])]]);
+}
+
+#[test]
 fn a_reduction_to_an_unknown_shape_says_what_is_missing() {
     let mut g = graph("%x: f32[3, 2], %a: i64[1]", "%y = ReduceSum(%x, %a) : ?");
     let facts = infer_types(&mut g).unwrap();

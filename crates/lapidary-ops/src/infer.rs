@@ -12,7 +12,12 @@ pub struct Facts {
     pub notes: Vec<Diagnostic>,
     /// Symbols of the graph's inputs: what everything else is said in.
     bound: std::collections::BTreeSet<lapidary_ir::Name>,
+    /// Symbols made by inference, and what the declared types of the graph's outputs say that they are.
+    solved: std::collections::BTreeMap<lapidary_ir::Name, Dim>,
 }
+
+/// How often types are inferred anew with what the outputs' declarations told.
+const ROUNDS: usize = 4;
 
 impl Facts {
     /// Contents of a value: computed, or of an integer constant.
@@ -151,8 +156,29 @@ pub fn infer_types(graph: &mut Graph) -> Result<Facts> {
     for v in graph.inputs() {
         graph.ty(*v).dims().into_iter().flatten().for_each(|d| facts.bound.extend(d.symbols()));
     }
-    infer_graph(graph, &mut facts, 0)?;
+    for _ in 0..ROUNDS {
+        infer_graph(graph, &mut facts, 0)?;
+        if facts.solved.is_empty() {
+            break;
+        }
+        let solved = std::mem::take(&mut facts.solved);
+        substitute(graph, &solved);
+        facts.notes.clear();
+    }
     Ok(facts)
+}
+
+/// Puts sizes in place of symbols in all types.
+fn substitute(graph: &mut Graph, solved: &std::collections::BTreeMap<lapidary_ir::Name, Dim>) {
+    let values: Vec<ValueId> = graph.node_ids().flat_map(|id| (0..graph.node(id).outputs().len()).map(move |o| id.out(o))).collect();
+    for v in values {
+        let Type::Tensor(t) = graph.ty(v) else { continue };
+        let Some(dims) = t.shape.dims() else { continue };
+        if dims.iter().any(|d| d.symbols().iter().any(|s| solved.contains_key(s))) {
+            let dims = dims.iter().map(|d| d.substitute(&|s| solved.get(s).cloned())).collect();
+            graph.value_mut(v).ty = Type::Tensor(TensorType::new(t.dtype, Shape::Ranked(dims)));
+        }
+    }
 }
 
 /// Bodies nested deeper than this are refused.
@@ -284,6 +310,14 @@ fn merge(graph: &Graph, value: ValueId, inferred: Type, declared: &Type, facts: 
             }
             // A fresh symbol says less than whatever the file says; everything else that was inferred says more.
             let fresh = |d: &Dim| d.as_symbol().is_some_and(|n| n.starts_with("_d") && !facts.bound.contains(n));
+            // What a model says of its outputs holds of what they are made of, too.
+            if graph.is_output(value) {
+                for (x, y) in a.iter().zip(b).filter(|(x, y)| fresh(x) && x != y) {
+                    if let Some(name) = x.as_symbol().filter(|_| y.symbols().is_subset(&facts.bound)) {
+                        facts.solved.entry(name.clone()).or_insert_with(|| y.clone());
+                    }
+                }
+            }
             Shape::Ranked(a.iter().zip(b).map(|(x, y)| if fresh(x) { y.clone() } else { x.clone() }).collect())
         }
     };
