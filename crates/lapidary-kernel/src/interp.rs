@@ -275,6 +275,13 @@ fn round(dtype: DType, v: V) -> V {
         (DType::I16, V::I(x)) => V::I(x as i16 as i64),
         (DType::U32, V::I(x)) => V::I(x as u32 as i64),
         (DType::I32, V::I(x)) => V::I(x as i32 as i64),
+        (d, V::I(x)) if d.is_packed() && d.is_int() => {
+            let free = 64 - d.bits() as u32;
+            V::I(if d.is_signed_int() { x << free >> free } else { ((x as u64) << free >> free) as i64 })
+        }
+        (d, V::F(x)) if d.is_float() && d.bits() <= 8 => {
+            V::F(Tensor::from_f64(d, &[1], &[x]).ok().and_then(|t| t.to_f64()).map_or(f64::NAN, |v| v[0]))
+        }
         _ => v,
     }
 }
@@ -505,7 +512,11 @@ fn write(dtype: DType, bytes: &mut [u8], at: usize, v: V) {
         _ if dtype.is_packed() => {
             let (bits, per) = (dtype.bits(), 8 / dtype.bits());
             let (shift, mask) = ((at % per) * bits, ((1u16 << bits) - 1) as u8);
-            bytes[at / per] = bytes[at / per] & !(mask << shift) | ((v.int() as u8 & mask) << shift);
+            let code = match dtype.is_float() {
+                true => Tensor::from_f64(dtype, &[1], &[v.float()]).map_or(0, |t| t.bytes()[0]),
+                false => v.int() as u8,
+            };
+            bytes[at / per] = bytes[at / per] & !(mask << shift) | ((code & mask) << shift);
             return;
         }
         _ => out.extend_from_slice(&v.int().to_le_bytes()[..dtype.bits() / 8]),

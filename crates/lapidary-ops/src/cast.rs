@@ -1,10 +1,11 @@
 //! Conversion between element types, as `Cast` and `CastLike` define it.
 
-use crate::elementwise::contents;
+use crate::elementwise::{contents, kernels};
 use crate::numbers::{bools, check_size, floats, wide};
-use crate::{EvalCtx, InferCtx};
+use crate::{EvalCtx, InferCtx, LowerCtx};
 use bytes::Bytes;
 use lapidary_ir::{DType, Dim, Result, Tensor};
+use lapidary_kernel::{BinaryOp, UnaryOp};
 
 /// The names that ONNX gives element types in `TensorProto.DataType`, for those that old versions of `Cast` name.
 const NAMES: &[(&str, DType)] = &[
@@ -90,14 +91,7 @@ pub(crate) fn from_floats(c: &EvalCtx<'_>, sizes: &[usize], mut values: Vec<f64>
     if c.node.attrs.int("saturate") != Some(0) {
         return Ok(out);
     }
-    // The first magnitude that rounds past the largest number, and the code of what it becomes.
-    let (limit, code) = match to {
-        DType::F8E4M3FN => (464.0f64.next_up(), 0x7f),
-        DType::F8E5M2 => (61440.0, 0x7c),
-        DType::F8E4M3FNUZ => (248.0, 0x80),
-        DType::F8E5M2FNUZ => (61440.0, 0x80),
-        _ => return Ok(out),
-    };
+    let Some((limit, code)) = overflow(to) else { return Ok(out) };
     let mut bytes = out.bytes().to_vec();
     for (b, v) in bytes.iter_mut().zip(&values) {
         if v.abs() >= limit {
@@ -105,6 +99,44 @@ pub(crate) fn from_floats(c: &EvalCtx<'_>, sizes: &[usize], mut values: Vec<f64>
         }
     }
     Tensor::new(to, sizes, bytes)
+}
+
+/// The first magnitude that rounds past the largest number of a float of 8 bits, and the code of what it becomes where it does not saturate.
+fn overflow(to: DType) -> Option<(f64, u8)> {
+    match to {
+        DType::F8E4M3FN => Some((464.0f64.next_up(), 0x7f)),
+        DType::F8E5M2 => Some((61440.0, 0x7c)),
+        DType::F8E4M3FNUZ => Some((248.0, 0x80)),
+        DType::F8E5M2FNUZ => Some((61440.0, 0x80)),
+        _ => None,
+    }
+}
+
+/// One kernel that converts. What does not saturate becomes NaN before it is converted.
+pub(crate) fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
+    let to = c.output(0)?.dtype;
+    let open = if c.node().attrs.int("saturate") == Some(0) { overflow(to) } else { None };
+    if open.is_some() && to == DType::F8E5M2 {
+        return Err(c.unsupported("there is no native code for casts to f8e5m2 that give infinity").into());
+    }
+    // Integers of less than a byte wrap; a cast of floats alone would saturate.
+    let wraps = to.is_packed() && to.is_int();
+    kernels::unary(c, &|k, x| {
+        let from = k.dtype(x);
+        let mut v = if wraps && from.is_float() { k.cast(DType::I32, x) } else { x };
+        if to == DType::F4E2M1 && from.is_float() {
+            let (nan, zero) = (k.unary(UnaryOp::IsNan, v), kernels::number(k, v, -0.0));
+            v = k.select(nan, zero, v);
+        }
+        if let Some((limit, _)) = open {
+            let wide = if from.is_float() { from } else { DType::F64 };
+            v = k.cast(wide, v);
+            let (size, nan) = (k.unary(UnaryOp::Abs, v), kernels::number(k, v, f64::NAN));
+            let beyond = kernels::compared(k, BinaryOp::Ge, size, limit);
+            v = k.select(beyond, nan, v);
+        }
+        k.cast(to, v)
+    })
 }
 
 /// The power of two that f8e8m0 stores for `v`: the sign is lost.

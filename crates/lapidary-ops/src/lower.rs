@@ -102,7 +102,10 @@ impl<'a> LowerCtx<'a> {
         KernelBuilder::new(format!("{}:{label}", self.node().op.name), &[label])
     }
     pub fn push(&mut self, kernel: KernelBuilder) {
-        self.kernels.push(kernel.finish());
+        let mut kernel = kernel.finish();
+        // Neighbours share a byte: two threads must not write it.
+        kernel.serial |= kernel.writes().iter().any(|b| self.program.buffer(*b).dtype.is_packed());
+        self.kernels.push(kernel);
     }
     /// An equation between sizes that the run must test, unless it is known to hold.
     pub fn check_equal(&mut self, left: &Dim, right: &Dim, or_one: bool) {

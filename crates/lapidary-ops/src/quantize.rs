@@ -174,7 +174,7 @@ pub(crate) fn quantizer(c: &mut LowerCtx<'_>, x: &Operand, scale: &Operand, zero
     let (v, s) = (k.load(x.buffer, x.dtype, at.clone()), k.load(scale.buffer, scale.dtype, own));
     let (v, s) = (k.cast(precision, v), k.cast(precision, s));
     let v = k.div(v, s);
-    let v = k.unary(UnaryOp::Round, v);
+    let v = if y.dtype.is_float() { v } else { k.unary(UnaryOp::Round, v) };
     let v = k.cast(DType::F32, v);
     let v = match zero {
         Some(z) => {
@@ -190,7 +190,6 @@ pub(crate) fn quantizer(c: &mut LowerCtx<'_>, x: &Operand, scale: &Operand, zero
         _ => v, // the cast saturates
     };
     kernels::store(&mut k, y, at, v);
-    k.kernel_mut().serial = y.dtype.is_packed();
     c.push(k);
     Ok(())
 }
@@ -222,8 +221,12 @@ pub(crate) fn lower_dequantize(c: &mut LowerCtx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `v - zero`, exactly, in i32.
+/// `v - zero`, exactly, in i32; of floats in f32.
 fn difference(k: &mut KernelBuilder, v: ExprId, zero: ExprId) -> ExprId {
+    if k.dtype(v).is_float() {
+        let (v, zero) = (k.cast(DType::F32, v), k.cast(DType::F32, zero));
+        return k.sub(v, zero);
+    }
     let (v, zero) = (k.cast(DType::I32, v), k.cast(DType::I32, zero));
     k.sub(v, zero)
 }

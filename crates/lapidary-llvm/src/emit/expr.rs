@@ -387,6 +387,8 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let dtype = node.dtype;
         match &node.kind {
             ExprKind::Load { .. } => types::check_readable(dtype)?,
+            // Converting says itself what it can do.
+            ExprKind::Cast(_) => {}
             _ => types::check(dtype)?,
         }
         Ok(match &node.kind {
@@ -624,6 +626,14 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let Some(Pointer { base, .. }) = self.pointers.get(&buffer).copied() else {
             return Err(self.broken("a buffer that is written is not among the buffers written"));
         };
+        if dtype.is_packed() {
+            let i = self.index(&linearize(index, &b.dims))?;
+            if self.ir.is_vec(i) || self.ir.is_vec(v) || each.is_some() {
+                return Err(self.broken("elements that share a byte are stored side by side"));
+            }
+            let last = self.size(&(&b.elements() - &Dim::from(1)))?;
+            return self.store_packed(base, (i, last), dtype, v, same);
+        }
         let bytes = types::bytes(dtype);
         let access = self.access(base, bytes as i64, &linearize(index, &b.dims))?;
         if matches!(access, Access::One(_)) && (self.ir.is_vec(v) || each.is_some()) {
@@ -638,6 +648,31 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 ir.cond_br(c, yes, done);
                 ir.at_end(yes);
                 self.put(access, raw, bytes, each);
+                ir.br(done);
+                ir.at_end(done);
+            }
+        }
+        Ok(())
+    }
+    /// Puts an element of less than a byte among its neighbours, which stay; what follows the last one is zero. One thread writes such a
+    /// buffer.
+    fn store_packed(&mut self, base: V, (i, last): (V, V), dtype: DType, v: V, condition: Option<V>) -> Result<()> {
+        let ir = self.ir;
+        let bits = dtype.bits() as i64;
+        let (per, t, byte) = (8 / bits, ir.ty(i), ir.int(8));
+        let p = ir.gep_bytes(base, ir.lshr(i, ir.cint(t, per.trailing_zeros() as i64)));
+        let shift = ir.trunc(ir.mul(ir.and(i, ir.cint(t, per - 1)), ir.cint(t, bits)), byte);
+        let code = ir.shl(types::encode(ir, dtype, v), shift);
+        let ends = ir.icmp(I::LLVMIntEQ, i, last);
+        let mask = ir.shl(ir.select(ends, ir.cint(byte, 0xff), ir.cint(byte, (1 << bits) - 1)), shift);
+        let put = || ir.store(ir.or(ir.and(ir.load(byte, p, 1), ir.not(mask)), code), p, 1);
+        match condition {
+            None => put(),
+            Some(c) => {
+                let (yes, done) = (ir.block(self.function), ir.block(self.function));
+                ir.cond_br(c, yes, done);
+                ir.at_end(yes);
+                put();
                 ir.br(done);
                 ir.at_end(done);
             }

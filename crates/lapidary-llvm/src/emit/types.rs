@@ -17,6 +17,11 @@ pub fn check_readable(dtype: DType) -> Result<()> {
     if widened(dtype) == dtype { check(dtype) } else { Ok(()) }
 }
 
+/// Whether kernels can convert to this type, and store it.
+fn check_storable(dtype: DType) -> Result<()> {
+    if dtype == DType::F8E8M0 { check(dtype) } else { check_readable(dtype) }
+}
+
 /// The type that stands for a small one in registers, all of whose values it holds.
 pub fn widened(dtype: DType) -> DType {
     use DType::*;
@@ -112,8 +117,67 @@ pub fn encode(ir: &Ir, dtype: DType, v: V) -> V {
         DType::Bool => ir.zext(v, ir.int(8)),
         DType::F16 => ir.fptrunc(v, ir.half()),
         DType::BF16 => bf16_bits(ir, v),
+        DType::F8E5M2 => small_code(ir, v, Format { sign: 7, mantissa: 2, bias: 15, largest: 0x7b, nan: Nan::Signed(0x7f) }),
+        DType::F8E5M2FNUZ => small_code(ir, v, Format { sign: 7, mantissa: 2, bias: 16, largest: 0x7f, nan: Nan::NegativeZero }),
+        DType::F8E4M3FN => small_code(ir, v, Format { sign: 7, mantissa: 3, bias: 7, largest: 0x7e, nan: Nan::Signed(0x7f) }),
+        DType::F8E4M3FNUZ => small_code(ir, v, Format { sign: 7, mantissa: 3, bias: 8, largest: 0x7f, nan: Nan::NegativeZero }),
+        DType::F4E2M1 => small_code(ir, v, Format { sign: 3, mantissa: 1, bias: 1, largest: 7, nan: Nan::Largest }),
+        DType::I2 | DType::I4 | DType::U2 | DType::U4 => ir.and(v, ir.cint(ir.ty(v), (1 << dtype.bits()) - 1)),
         _ => v,
     }
+}
+
+/// A float of a byte or less: the number of its sign bit, the bits of its mantissa, the zero of its exponent, and the code of its largest
+/// number, at which larger ones saturate.
+struct Format {
+    sign: i64,
+    mantissa: i64,
+    bias: i32,
+    largest: i64,
+    nan: Nan,
+}
+
+/// What NaN becomes.
+enum Nan {
+    /// This code, with NaN's sign.
+    Signed(i64),
+    /// The code that would be negative zero; there is none of that.
+    NegativeZero,
+    Largest,
+}
+
+/// The code of an f32, to nearest even, as i8.
+fn small_code(ir: &Ir, v: V, f: Format) -> V {
+    let bits = ir.bits_as(v, ir.int(32));
+    let t = ir.ty(bits);
+    let c = |v: i64| ir.cint(t, v);
+    let sign = ir.shl(ir.lshr(bits, c(31)), c(f.sign));
+    let magnitude = ir.and(bits, c(0x7fff_ffff));
+    // Normal numbers: drop mantissa bits, and move the exponent's zero.
+    let dropped = 23 - f.mantissa;
+    let odd = ir.and(ir.lshr(magnitude, c(dropped)), c(1));
+    let rounded = ir.lshr(ir.add(magnitude, ir.add(odd, c((1 << (dropped - 1)) - 1))), c(dropped));
+    let normal = ir.sub(rounded, c((127 - f.bias as i64) << f.mantissa));
+    // Smaller ones are so many steps of the smallest.
+    let size = ir.bits_as(magnitude, ir.f32());
+    let ft = ir.ty(size);
+    let steps = ir.fmul(size, ir.cfloat(ft, 2f64.powi(f.bias - 1 + f.mantissa as i32)));
+    let steps = ir.intrinsic("llvm.roundeven", &[ft], &[steps]);
+    let steps = ir.intrinsic("llvm.fptosi.sat", &[t, ft], &[steps]);
+    let small = ir.fcmp(FloatCmp::LLVMRealOLT, size, ir.cfloat(ft, 2f64.powi(1 - f.bias)));
+    let code = ir.select(small, steps, normal);
+    let code = ir.select(ir.icmp(IntCmp::LLVMIntSGT, code, c(f.largest)), c(f.largest), code);
+    let signed = ir.or(code, sign);
+    let nan = ir.icmp(IntCmp::LLVMIntUGT, magnitude, c(0x7f80_0000));
+    let out = match f.nan {
+        Nan::Signed(code) => ir.select(nan, ir.or(c(code), sign), signed),
+        Nan::NegativeZero => {
+            let zero = ir.icmp(IntCmp::LLVMIntEQ, code, c(0));
+            ir.select(nan, c(1 << f.sign), ir.select(zero, c(0), signed))
+        }
+        Nan::Largest => ir.select(nan, c(f.largest), signed),
+    };
+    ir.trunc(out, ir.int(8))
 }
 
 /// The bits of an f32 rounded to bf16, as i16. By hand, since the instruction takes denormals for zero.
@@ -131,7 +195,7 @@ fn bf16_bits(ir: &Ir, v: V) -> V {
 /// Rounds a computed f32 to what the type can hold.
 pub fn round(ir: &Ir, dtype: DType, v: V) -> V {
     match dtype {
-        DType::F16 | DType::BF16 => decode(ir, dtype, encode(ir, dtype, v)),
+        d if d.is_float() && d.bits() <= 16 => decode(ir, dtype, encode(ir, dtype, v)),
         _ => v,
     }
 }
@@ -139,7 +203,7 @@ pub fn round(ir: &Ir, dtype: DType, v: V) -> V {
 /// Conversion as `ExprKind::Cast` says.
 pub fn cast(ir: &Ir, from: DType, to: DType, v: V) -> Result<V> {
     check_readable(from)?;
-    check(to)?;
+    check_storable(to)?;
     let from = widened(from);
     let target = register(ir, to);
     let out = if from == to {
@@ -158,14 +222,31 @@ pub fn cast(ir: &Ir, from: DType, to: DType, v: V) -> Result<V> {
         }
     } else if from.is_float() {
         let name = if to.is_signed_int() { "llvm.fptosi.sat" } else { "llvm.fptoui.sat" };
-        ir.intrinsic(name, &[ir.like(target, v), ir.ty(v)], &[v])
+        let v = ir.intrinsic(name, &[ir.like(target, v), ir.ty(v)], &[v]);
+        match to.int_range().filter(|_| to.is_packed()) {
+            Some((low, high)) => {
+                let (least, most) = if to.is_signed_int() { ("llvm.smax", "llvm.smin") } else { ("llvm.umax", "llvm.umin") };
+                let t = ir.ty(v);
+                let v = ir.intrinsic(least, &[t], &[v, ir.cint(t, low as i64)]);
+                ir.intrinsic(most, &[t], &[v, ir.cint(t, high as i64)])
+            }
+            None => v,
+        }
     } else if to.is_float() {
         // 64-bit integers round once on the way to f64 or f32; on to 16 bits through f64 rounded to odd.
-        let wide = if to == DType::F64 || matches!(to, DType::F16 | DType::BF16) && from.bits() >= 32 { ir.f64() } else { ir.f32() };
+        let wide = if to == DType::F64 || to.bits() <= 16 && from.bits() >= 32 { ir.f64() } else { ir.f32() };
         let x = if from.is_signed_int() { ir.si_to_fp(v, wide) } else { ir.ui_to_fp(v, wide) };
         match to {
-            DType::F16 | DType::BF16 if wide == ir.f64() => round(ir, to, to_odd(ir, x)),
+            DType::F32 | DType::F64 => x,
+            _ if wide == ir.f64() => round(ir, to, to_odd(ir, x)),
             _ => round(ir, to, x),
+        }
+    } else if to.is_packed() {
+        // Wrapped to its bits, and in the form in which registers hold it.
+        let v = if from.bits() > 8 { ir.trunc(v, target) } else { if from == DType::Bool { ir.zext(v, target) } else { v } };
+        match to.is_signed_int() {
+            true => decode(ir, to, v),
+            false => encode(ir, to, v),
         }
     } else if to.bits() < from.bits() && from != DType::Bool {
         ir.trunc(v, target)

@@ -7,14 +7,14 @@ use lapidary_kernel::{BinaryOp, ExprId, Index, KernelBuilder, UnaryOp};
 
 /// The type in which values of a type are computed.
 pub(crate) fn wider(dtype: DType) -> DType {
-    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+    if dtype.is_float() && dtype.bits() <= 16 { DType::F32 } else { dtype }
 }
 
-/// Refuses operands and results that kernels cannot hold: strings, complex numbers and floats of less than 16 bits.
+/// Refuses operands and results that kernels cannot hold: strings, complex numbers and powers of two.
 pub(crate) fn check(c: &LowerCtx<'_>, all: &[&Operand]) -> Result<()> {
     let odd = |d: DType| match d {
-        DType::Unknown | DType::String | DType::C64 | DType::C128 => true,
-        d => d.is_float() && d.bits() < 16,
+        DType::Unknown | DType::String | DType::C64 | DType::C128 | DType::F8E8M0 => true,
+        _ => false,
     };
     match all.iter().find(|o| odd(o.dtype)) {
         Some(o) => Err(c.unsupported(format!("there is no native code for {} tensors in '{}'", o.dtype, c.node().op)).into()),
@@ -64,8 +64,6 @@ pub(crate) fn map(c: &mut LowerCtx<'_>, slots: &[usize], f: &dyn Fn(&mut KernelB
         .collect();
     let v = f(&mut k, &values);
     store(&mut k, &y, at, v);
-    // Neighbours share a byte: two threads must not write it.
-    k.kernel_mut().serial = y.dtype.is_packed();
     c.push(k);
     Ok(())
 }

@@ -13,7 +13,6 @@
 //!
 //! Versions: 1, 6, 9, 13, 19, 21, 23, 24, 25, 28. Source: the ONNX operator "Cast".
 
-use crate::elementwise::kernels;
 use crate::{Datum, EvalCtx, Form, InferCtx, LowerCtx, OpDef, cast};
 use lapidary_ir::{Attr, DType, Node, Result};
 
@@ -56,11 +55,5 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 }
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
-    let to = c.output(0)?.dtype;
-    // Integers of less than a byte wrap; a cast of floats alone would saturate.
-    let wraps = to.is_packed() && to.is_int();
-    kernels::unary(c, &|k, x| {
-        let v = if wraps && k.dtype(x).is_float() { k.cast(DType::I32, x) } else { x };
-        k.cast(to, v)
-    })
+    cast::lower(c)
 }

@@ -6,9 +6,8 @@
 //!
 //! Versions: 15, 19, 21, 23, 24, 25. Source: the ONNX operator "CastLike".
 
-use crate::elementwise::kernels;
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, cast};
-use lapidary_ir::{DType, Result};
+use lapidary_ir::Result;
 
 pub static DEF: OpDef = OpDef { lower: Some(lower), eval: Some(eval), ..OpDef::base("CastLike", include_str!("cast_like.rs"), infer) };
 
@@ -24,11 +23,5 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 }
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
-    let to = c.output(0)?.dtype;
-    // Integers of less than a byte wrap; a cast of floats alone would saturate.
-    let wraps = to.is_packed() && to.is_int();
-    kernels::unary(c, &|k, x| {
-        let v = if wraps && k.dtype(x).is_float() { k.cast(DType::I32, x) } else { x };
-        k.cast(to, v)
-    })
+    cast::lower(c)
 }
