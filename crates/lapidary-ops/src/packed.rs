@@ -131,7 +131,7 @@ pub(crate) fn reread(c: &mut LowerCtx<'_>, slot: usize, name: &str, dtype: DType
         return Err(c.unsupported(format!("operand {slot} is only known at run time")).into());
     };
     let count = t.byte_size() * 8 / dtype.bits();
-    if t.dtype() != DType::U8 || rows == 0 || count % rows != 0 {
+    if t.dtype() != DType::U8 || rows == 0 || !count.is_multiple_of(rows) {
         return Err(c.unsupported(format!("operand {slot} is no array of packed codes")).into());
     }
     let codes = Tensor::new(dtype, &[rows, count / rows], t.bytes().clone())?;
