@@ -33,6 +33,10 @@ passes! {
     fuse_layer_norm::PASS
     fuse_matmul_add::PASS
     lift_constants::LiftConstants
+    prune_channels::PruneChannels
+    prune_heads::PruneHeads
+    prune_layers::PruneLayers
+    prune_width::PruneWidth
     quantize_weights::QuantizeWeights
     simplify_arithmetic::PASS
     sparsify::Sparsify

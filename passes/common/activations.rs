@@ -174,7 +174,7 @@ pub fn vectors(graph: &Graph, layer: &Layer, node: NodeId, t: &Tensor, f: &mut d
     Ok(())
 }
 
-fn unravel(mut i: usize, sizes: &[usize]) -> Vec<usize> {
+pub fn unravel(mut i: usize, sizes: &[usize]) -> Vec<usize> {
     let mut out = vec![0; sizes.len()];
     for (at, size) in out.iter_mut().zip(sizes).rev() {
         (*at, i) = (i % size, i / size);

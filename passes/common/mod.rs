@@ -2,9 +2,11 @@
 
 pub mod activations;
 pub mod codes;
+pub mod coupling;
 pub mod layers;
 pub mod linalg;
 pub mod nbits;
+pub mod prune;
 pub mod quant;
 pub mod statistics;
 
