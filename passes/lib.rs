@@ -20,6 +20,7 @@ macro_rules! passes {
 passes! {
     calibrate::Calibrate
     canonicalize::Canonicalize
+    convert_quantized::ConvertQuantized
     cse::Cse
     dce::Dce
     factorize_low_rank::FactorizeLowRank

@@ -18,6 +18,15 @@ pub struct Store<'a> {
 }
 
 impl Store<'_> {
+    /// As `constant`, once for all that ask for the same.
+    pub fn shared(&mut self, shared: &mut Vec<ValueId>, of: &str, suffix: &str, t: Tensor) -> ValueId {
+        if let Some(v) = shared.iter().find(|v| self.graph.as_constant(**v).is_some_and(|c| **c == t)) {
+            return *v;
+        }
+        let v = self.constant(of, suffix, t);
+        shared.push(v);
+        v
+    }
     pub fn constant(&mut self, of: &str, suffix: &str, t: Tensor) -> ValueId {
         self.bytes += t.byte_size();
         let name = self.graph.fresh_name(&format!("{of}{suffix}"));
@@ -25,11 +34,12 @@ impl Store<'_> {
         self.graph.node_mut(v.node).origin = origin(self.pass, [of.into()]);
         v
     }
-    /// A new node with one output, placed before `before`.
+    /// A new node with one output, placed before `before`. Without a name, it has that of its output.
     pub fn node(&mut self, op: OpName, name: String, inputs: &[ValueId], attrs: Attrs, out: (String, Type), before: NodeId) -> ValueId {
         let position = Some(self.graph.node(before).position);
         let from = origin(self.pass, [self.graph.node(before).label().into()]);
         let name_out = self.graph.fresh_name(&out.0);
+        let name = if name.is_empty() { name_out.replace("_Output", "") } else { name };
         let spec = NodeSpec::new(op, inputs.iter().copied(), vec![Value { name: name_out, ty: out.1 }]).attrs(attrs).name(name);
         self.graph.add(NodeSpec { position, origin: from, ..spec }).out(0)
     }
@@ -72,9 +82,8 @@ pub fn write_nbits(graph: &mut Graph, pass: &str, layer: &Layer, codes: &Codes) 
     let zero = |r: usize, b: usize| codes.zeros[r * blocks + b];
     let row = |r: usize| -> Vec<u8> {
         let mut out: Vec<u8> = codes.codes[r * k..(r + 1) * k].iter().map(|c| c + shift).collect();
-        // Behind the last column: what stands for zero.
-        let fill = zero(r, blocks - 1).round().clamp(0.0, codes.grid.top()) as u8 + shift;
-        out.resize(blocks * block, fill);
+        // Behind the last column nothing is read; ONNX Runtime has zeros there.
+        out.resize(blocks * block, 0);
         out
     };
     let dtype = codes.grid.dtype;
@@ -88,7 +97,13 @@ pub fn write_nbits(graph: &mut Graph, pass: &str, layer: &Layer, codes: &Codes) 
         let zeros: Vec<f64> = codes.zeros.iter().map(|z| f64::from(*z)).collect();
         constants.push(store.constant(&name, "_zero_points", Tensor::from_f64(dtype, &[n, blocks], &zeros)?));
     } else if !codes.centred() {
-        let bytes = packed((0..n).map(|r| (0..blocks).map(|b| zero(r, b) as u8).collect()), bits);
+        let row = |r: usize| -> Vec<u8> {
+            let mut out: Vec<u8> = (0..blocks).map(|b| zero(r, b) as u8).collect();
+            // Behind the last block, as ONNX Runtime fills the byte.
+            out.resize(blocks.next_multiple_of(8 / bits as usize), middle as u8);
+            out
+        };
+        let bytes = packed((0..n).map(row), bits);
         let t = Tensor::new(DType::U8, &[n, bytes.len() / n.max(1)], bytes)?;
         constants.push(store.constant(&name, "_zero_points", t));
     }
@@ -100,9 +115,9 @@ pub fn write_nbits(graph: &mut Graph, pass: &str, layer: &Layer, codes: &Codes) 
         let bias = if node.is("Gemm") { node.input(2) } else { None };
         let ty = store.graph.ty(y).clone();
         let attrs = Attrs::new().with("K", k as i64).with("N", n as i64).with("bits", i64::from(bits)).with("block_size", block as i64);
-        let label = if label.is_empty() { format!("{name}_Q{bits}") } else { format!("{label}_Q{bits}") };
         let inputs: Vec<ValueId> = [input].into_iter().chain(constants.iter().copied()).collect();
         let hint = store.graph.value(y).name.to_string();
+        let label = format!("{}_Q{bits}", if label.is_empty() { &hint } else { &label });
         let new = store.node(OpName::new("com.microsoft", "MatMulNBits", 0), label, &inputs, attrs, (hint, ty), *reader);
         if let Some(bias) = bias {
             store.graph.set_input(new.node, 5, Some(bias));
@@ -115,11 +130,25 @@ pub fn write_nbits(graph: &mut Graph, pass: &str, layer: &Layer, codes: &Codes) 
     Ok(bytes)
 }
 
+/// A matrix as DequantizeLinear takes it: codes of some type, and what they are multiplied by.
+pub struct Dequantized<'a> {
+    pub rows: usize,
+    pub columns: usize,
+    pub unit: Unit,
+    /// Of the codes.
+    pub codes: DType,
+    /// Of the scales, and of the result.
+    pub dtype: DType,
+    /// The code at row and column.
+    pub element: &'a dyn Fn(usize, usize) -> f64,
+    pub scales: &'a [f32],
+    pub zeros: Option<&'a [f32]>,
+}
+
 /// Puts a DequantizeLinear of codes in the weight's place; gives the bytes of its constants. The written opset rises where it must.
 pub fn write_qdq(graph: &mut Graph, ctx: &mut PassCtx<'_>, pass: &str, layer: &Layer, codes: &Codes) -> Result<usize> {
-    let bits = stored_bits(codes.grid.bits);
     let signed = codes.centred();
-    let code_type = match (bits, signed) {
+    let code_type = match (stored_bits(codes.grid.bits), signed) {
         (2, true) => DType::I2,
         (2, false) => DType::U2,
         (4, true) => DType::I4,
@@ -127,48 +156,60 @@ pub fn write_qdq(graph: &mut Graph, ctx: &mut PassCtx<'_>, pass: &str, layer: &L
         (_, true) => DType::I8,
         (_, false) => DType::U8,
     };
-    let block = if let Unit::Block(n) = codes.grid.unit { Some(n) } else { None };
-    match (bits, block) {
+    let middle = if signed { f64::from(codes.grid.middle()) } else { 0.0 };
+    let (rows, columns, unit, dtype) = (codes.rows, codes.columns, codes.grid.unit, codes.grid.dtype);
+    let element = |r: usize, c: usize| f64::from(codes.codes[r * columns + c]) - middle;
+    let zeros = if signed { None } else { Some(&codes.zeros[..]) };
+    write_dequantizer(
+        graph,
+        ctx,
+        pass,
+        layer,
+        &Dequantized { rows, columns, unit, codes: code_type, dtype, element: &element, scales: &codes.scales, zeros },
+    )
+}
+
+/// As [`write_qdq`], for codes of any type that DequantizeLinear reads.
+pub fn write_dequantizer(graph: &mut Graph, ctx: &mut PassCtx<'_>, pass: &str, layer: &Layer, d: &Dequantized<'_>) -> Result<usize> {
+    let block = if let Unit::Block(n) = d.unit { Some(n) } else { None };
+    match (d.codes.bits(), block) {
         (2, _) => ctx.raise_opset(25, "DequantizeLinear has codes of 2 bits since then"),
         (4, _) => ctx.raise_opset(21, "DequantizeLinear has codes of 4 bits since then"),
         (_, Some(_)) => ctx.raise_opset(21, "DequantizeLinear has a scale for each block since then"),
-        (_, None) if codes.grid.unit == Unit::Row => ctx.raise_opset(13, "DequantizeLinear has a scale for each channel since then"),
+        _ if d.codes.is_float() || d.dtype != DType::F32 => ctx.raise_opset(19, "DequantizeLinear has small floats since then"),
+        _ if d.unit == Unit::Row => ctx.raise_opset(13, "DequantizeLinear has a scale for each channel since then"),
         _ => ctx.raise_opset(10, "DequantizeLinear exists since then"),
     }
-    let middle = if signed { i64::from(codes.grid.middle() as u8) } else { 0 };
-    let (n, k, per) = (codes.rows, codes.columns, codes.per_row());
+    let (n, k) = (d.rows, d.columns);
+    let per = block.map_or(1, |b| k.div_ceil(b.min(k).max(1)));
     let turned = layer.form == Form::InputsFirst;
     // Blocks of a convolution run over channels and kernel: their codes are a matrix, and take the kernel's shape behind.
     let old = graph.ty(layer.weight).clone();
     let sizes = old.sizes().map(|s| s.to_vec()).unwrap_or_default();
     let matrix = matches!(layer.form, Form::Conv { .. }) && block.is_some();
     let shape = if matrix { vec![n, k] } else { sizes.clone() };
-    let arranged = |values: &dyn Fn(usize, usize) -> i64, columns: usize| -> Vec<i64> {
-        if turned {
-            (0..columns).flat_map(|c| (0..n).map(move |r| values(r, c))).collect()
-        } else {
-            (0..n).flat_map(|r| (0..columns).map(move |c| values(r, c))).collect()
-        }
+    // In the operator's layout.
+    let arranged = |values: &dyn Fn(usize, usize) -> f64, columns: usize| -> Vec<f64> {
+        let (outer, inner) = if turned { (columns, n) } else { (n, columns) };
+        (0..outer).flat_map(|a| (0..inner).map(move |b| if turned { (b, a) } else { (a, b) })).map(|(r, c)| values(r, c)).collect()
     };
-    let all = arranged(&|r, c| i64::from(codes.codes[r * k + c]) - middle, k);
-    let (scale_sizes, axis) = match codes.grid.unit {
+    let (scale_sizes, axis) = match d.unit {
         Unit::Matrix => (vec![], None),
         Unit::Row => (vec![n], Some(i64::from(turned))),
         Unit::Block(_) if turned => (vec![per, n], Some(0)),
         Unit::Block(_) => (vec![n, per], Some(1)),
     };
-    let count = codes.scales.len();
-    let order = if block.is_some() { arranged(&|r, c| (r * per + c) as i64, per) } else { (0..count as i64).collect() };
-    let pick = |v: &[f32]| order.iter().map(|i| f64::from(v[*i as usize])).collect::<Vec<f64>>();
-    let dtype = codes.grid.dtype;
+    let pick = |v: &[f32]| match block {
+        Some(_) => arranged(&|r, c| f64::from(v[r * per + c]), per),
+        None => v.iter().map(|v| f64::from(*v)).collect(),
+    };
     let name = layer.name.clone();
     let Some((first, _)) = layer.readers.first().copied() else { return Ok(0) };
     let mut store = Store { graph, pass, bytes: 0 };
-    let q = store.constant(&name, "_quantized", Tensor::from_i64(code_type, &shape, &all)?);
-    let mut inputs = vec![q, store.constant(&name, "_scale", Tensor::from_f64(dtype, &scale_sizes, &pick(&codes.scales))?)];
-    if !signed {
-        let zeros: Vec<i64> = pick(&codes.zeros).iter().map(|z| *z as i64).collect();
-        inputs.push(store.constant(&name, "_zero_point", Tensor::from_i64(code_type, &scale_sizes, &zeros)?));
+    let q = store.constant(&name, "_quantized", Tensor::from_f64(d.codes, &shape, &arranged(d.element, k))?);
+    let mut inputs = vec![q, store.constant(&name, "_scale", Tensor::from_f64(d.dtype, &scale_sizes, &pick(d.scales))?)];
+    if let Some(zeros) = d.zeros {
+        inputs.push(store.constant(&name, "_zero_point", Tensor::from_f64(d.codes, &scale_sizes, &pick(zeros))?));
     }
     let mut attrs = Attrs::new();
     if let Some(axis) = axis {
@@ -177,7 +218,7 @@ pub fn write_qdq(graph: &mut Graph, ctx: &mut PassCtx<'_>, pass: &str, layer: &L
     if let Some(block) = block {
         attrs.set("block_size", block as i64);
     }
-    let out = (format!("{name}_DequantizeLinear_Output"), Type::tensor(dtype, shape));
+    let out = (format!("{name}_DequantizeLinear_Output"), Type::tensor(d.dtype, shape));
     let mut w = store.node(newest_op("DequantizeLinear"), format!("{name}_DequantizeLinear"), &inputs, attrs, out, first);
     if matrix {
         let to: Vec<i64> = sizes.iter().map(|s| *s as i64).collect();

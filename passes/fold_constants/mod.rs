@@ -70,7 +70,10 @@ fn fold(g: &mut Graph, id: NodeId, ctx: &PassCtx<'_>, limit: usize, growth: usiz
     if is_random(g, id) {
         return Folded::No("it draws random numbers".into());
     }
-    if node.is("QuantizeLinear") || node.is("DequantizeLinear") {
+    // Codes that a table or a scale gives their meaning, too.
+    let coded =
+        |t: &Option<&std::sync::Arc<lapidary_ir::Tensor>>| t.is_some_and(|t| t.dtype().bits() < 8 || (t.dtype().is_float() && t.dtype().bits() == 8));
+    if node.is("QuantizeLinear") || node.is("DequantizeLinear") || node.is("Cast") && operands.iter().any(coded) {
         return Folded::No("quantized weights stay quantized".into());
     }
     if let Some(o) = (0..node.outputs().len()).find(|o| g.is_output(id.out(*o))) {

@@ -28,16 +28,22 @@
 //!
 //! Run it last: what folds or fuses weights works on floats.
 
+mod awq;
+mod book;
+mod formats;
+#[cfg(test)]
+mod golden;
 mod gptq;
 mod hqq;
 
 use crate::common::activations::{BATCH, DATA, Inputs, SEQUENTIAL, each_layer};
-use crate::common::codes::{Codes, Grid, Unit};
+use crate::common::codes::{Codes, Grid, Unit, narrow};
 use crate::common::layers::{self, EMBEDDINGS, Form, HEAD, Layer, Scope};
-use crate::common::nbits;
+use crate::common::nbits::{self, Dequantized};
 use crate::common::nothing_done;
+use book::Book;
 use faer::Mat;
-use lapidary_ir::{DType, Diagnostic, Graph, Result};
+use lapidary_ir::{DType, Diagnostic, Graph, Result, Tensor, ValueId};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
 
 pub struct QuantizeWeights;
@@ -84,9 +90,11 @@ impl Pass for QuantizeWeights {
         let mut found = layers::find(graph, ctx, NAME, Scope::of(ctx));
         plan.fits(graph, ctx, &mut found)?;
         let mut done = Tally::default();
-        let coded = plan.codes(graph, ctx, &mut found, &mut done)?;
-        for (layer, codes) in found.iter().zip(coded) {
-            done.written += write(graph, ctx, &plan, layer, &codes)?;
+        let coded = plan.store(graph, ctx, &mut found, &mut done)?;
+        // Tables and shapes that several weights need are there once.
+        let mut shared = vec![];
+        for (layer, stored) in found.iter().zip(coded) {
+            done.written += write(graph, ctx, &plan, &mut shared, layer, &stored)?;
         }
         let mut out = Outcome::default();
         out.touch("weights", found.len());
@@ -109,6 +117,63 @@ struct Plan {
     /// `auto`, `qdq` or `matmulnbits`.
     format: String,
     sweep: gptq::Sweep,
+    double: bool,
+}
+
+/// A weight as it will be stored.
+enum Stored {
+    Codes(Codes),
+    Book(Book),
+    Floats(Floats),
+}
+
+/// A matrix of floats of 8 bits.
+struct Floats {
+    unit: Unit,
+    dtype: DType,
+    rows: usize,
+    columns: usize,
+    /// Row-major, without their scales.
+    values: Vec<f64>,
+    scales: Vec<f32>,
+}
+
+impl Floats {
+    fn of(w: &Mat<f64>, grid: &Grid) -> Result<Floats> {
+        const MOST: f64 = 448.0;
+        let (rows, columns, width) = (w.nrows(), w.ncols(), grid.width(w.ncols()));
+        let per = columns.div_ceil(width);
+        let place = |r: usize, c: usize| if grid.unit == Unit::Matrix { 0 } else { r * per + c / width };
+        let mut largest = vec![0f64; if grid.unit == Unit::Matrix { 1 } else { rows * per }];
+        for r in 0..rows {
+            for c in 0..columns {
+                let at = &mut largest[place(r, c)];
+                *at = at.max(w[(r, c)].abs());
+            }
+        }
+        let scale = |v: f64| narrow(grid.dtype, (v / MOST) as f32);
+        let scales: Vec<f32> = largest.into_iter().map(|v| if scale(v) < f32::MIN_POSITIVE { 1.0 } else { scale(v) }).collect();
+        let quotients: Vec<f64> =
+            (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))).map(|(r, c)| w[(r, c)] / f64::from(scales[place(r, c)])).collect();
+        let values = Tensor::from_f64(DType::F8E4M3FN, &[quotients.len()], &quotients)?.to_f64().unwrap_or_default();
+        Ok(Floats { unit: grid.unit, dtype: grid.dtype, rows, columns, values, scales })
+    }
+    fn matrix(&self) -> Mat<f64> {
+        let width = if let Unit::Block(n) = self.unit { n.min(self.columns).max(1) } else { self.columns.max(1) };
+        let per = self.columns.div_ceil(width);
+        let scale = |r: usize, c: usize| self.scales[if self.unit == Unit::Matrix { 0 } else { r * per + c / width }];
+        Mat::from_fn(self.rows, self.columns, |r, c| self.values[r * self.columns + c] * f64::from(scale(r, c)))
+    }
+}
+
+impl Stored {
+    fn matrix(&self) -> Mat<f64> {
+        match self {
+            Stored::Codes(c) => c.matrix(),
+            Stored::Book(b) => b.matrix(),
+            Stored::Floats(f) => f.matrix(),
+        }
+    }
 }
 
 impl Plan {
@@ -119,6 +184,21 @@ impl Plan {
         let bits = o.int("bits").unwrap_or(if method == "gobo" { 3 } else { 4 });
         if !(2..=8).contains(&bits) {
             return wrong(format!("'bits' is {bits}"), "codes have 2 to 8 bits");
+        }
+        let fixed = match method.as_str() {
+            "nf4" | "mxfp4" | "nvfp4" => 4,
+            "fp8" => 8,
+            _ => bits,
+        };
+        if o.int("bits").is_some_and(|b| b != fixed) {
+            return wrong(format!("'bits' is {bits}, and {method} has {fixed}"), "leave out 'bits'");
+        }
+        let whole = matches!(method.as_str(), "nf4" | "mxfp4" | "nvfp4" | "gobo");
+        if whole && o.text("granularity").is_some_and(|g| g != "block") {
+            return wrong(format!("{method} has a granularity of its own"), "leave out 'granularity'");
+        }
+        if o.flag("double") && method != "nf4" {
+            return wrong(format!("'double' is of nf4, not of {method}"), "leave out 'double'");
         }
         let block = match method.as_str() {
             "nf4" => 64,
@@ -139,12 +219,15 @@ impl Plan {
             return wrong("'block' is given, and scales are not those of blocks".into(), "leave out 'block', or write granularity=block");
         }
         let format = o.text("format").unwrap_or("auto").to_string();
+        if format == "matmulnbits" && matches!(method.as_str(), "gobo" | "fp8" | "mxfp4" | "nvfp4") {
+            return wrong(format!("MatMulNBits has no numbers of {method}"), "write format=auto");
+        }
         let sweep = gptq::Sweep { act_order: o.flag("act_order"), static_groups: o.flag("static_groups") };
         let symmetric = o.text("scheme") == Some("symmetric");
         if method == "hqq" && symmetric {
             return wrong("hqq moves zero points, and a symmetric scheme has none".into(), "write scheme=asymmetric, or another method");
         }
-        Ok(Plan { method, bits: bits as u32, unit, symmetric, clip: o.flag("clip"), format, sweep })
+        Ok(Plan { method, bits: bits as u32, unit, symmetric, clip: o.flag("clip"), format, sweep, double: o.flag("double") })
     }
     /// Removes the layers that the plan cannot take, with a reason.
     fn fits(&self, graph: &Graph, ctx: &mut PassCtx<'_>, found: &mut Vec<Layer>) -> Result<()> {
@@ -168,35 +251,55 @@ impl Plan {
     fn grid(&self, graph: &Graph, layer: &Layer) -> Grid {
         Grid { bits: self.bits, symmetric: self.symmetric, unit: self.unit, clip: self.clip, dtype: graph.dtype(layer.weight) }
     }
-    /// The codes of every layer.
-    fn codes(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>, found: &mut [Layer], done: &mut Tally) -> Result<Vec<Codes>> {
-        let mut out: Vec<(String, Codes)> = vec![];
-        if self.method == "gptq" {
-            each_layer(graph, ctx, NAME, found, true, &mut |graph, _, layer, seen: &Inputs| {
+    /// Every layer as it will be stored, in the layers' order.
+    fn store(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>, found: &mut [Layer], done: &mut Tally) -> Result<Vec<Stored>> {
+        let mut out: Vec<(String, Stored)> = vec![];
+        match self.method.as_str() {
+            "gptq" => each_layer(graph, ctx, NAME, found, true, &mut |graph, _, layer, seen: &Inputs| {
                 let w = layer.matrix(graph);
                 let codes = gptq::quantize(layer, &w, seen, &self.grid(graph, layer), self.sweep)?;
-                done.add(&w, &codes.matrix());
+                let near = codes.matrix();
+                done.add(&w, &near);
                 // What later layers are measured on.
-                layer.replace(graph, NAME, codes.matrix().as_ref())?;
-                out.push((layer.name.clone(), codes));
+                layer.replace(graph, NAME, near.as_ref())?;
+                out.push((layer.name.clone(), Stored::Codes(codes)));
                 Ok(())
-            })?;
-        } else {
-            for layer in found.iter() {
-                let w = layer.matrix(graph);
-                let grid = self.grid(graph, layer);
-                let codes = match self.method.as_str() {
-                    "hqq" => hqq::quantize(&w, &grid, self.whole(graph, layer, &grid)),
-                    _ => grid.round(&w),
-                };
-                done.add(&w, &codes.matrix());
-                out.push((layer.name.clone(), codes));
+            })?,
+            "awq" if !found.is_empty() => {
+                let grids: Vec<Grid> = found.iter().map(|l| self.grid(graph, l)).collect();
+                let clipped = awq::prepare(graph, ctx, found, &grids)?;
+                for ((layer, w), grid) in found.iter().zip(&clipped).zip(&grids) {
+                    let codes = grid.round(w);
+                    done.add(&layer.matrix(graph), &codes.matrix());
+                    out.push((layer.name.clone(), Stored::Codes(codes)));
+                }
+            }
+            _ => {
+                for layer in found.iter() {
+                    let w = layer.matrix(graph);
+                    let stored = self.one(graph, layer, &w)?;
+                    done.add(&w, &stored.matrix());
+                    out.push((layer.name.clone(), stored));
+                }
             }
         }
-        // In the layers' own order.
         let at = |name: &str| found.iter().position(|l| l.name == name);
         out.sort_by_key(|(name, _)| at(name));
         Ok(out.into_iter().map(|(_, c)| c).collect())
+    }
+    /// A layer by itself.
+    fn one(&self, graph: &Graph, layer: &Layer, w: &Mat<f64>) -> Result<Stored> {
+        let grid = self.grid(graph, layer);
+        let block = if let Unit::Block(n) = self.unit { n } else { layer.columns };
+        Ok(match self.method.as_str() {
+            "hqq" => Stored::Codes(hqq::quantize(w, &grid, self.whole(graph, layer, &grid))),
+            "nf4" => Stored::Book(formats::nf4(w, block, self.double, grid.dtype)),
+            "gobo" => Stored::Book(formats::gobo(w, self.bits, grid.dtype)),
+            "mxfp4" => Stored::Book(formats::mxfp4(w, block, grid.dtype)?),
+            "nvfp4" => Stored::Book(formats::nvfp4(w, block, grid.dtype)?),
+            "fp8" => Stored::Floats(Floats::of(w, &grid)?),
+            _ => Stored::Codes(grid.round(w)),
+        })
     }
     /// Whether zero points must be codes, where the layer will stand as DequantizeLinear.
     fn whole(&self, graph: &Graph, layer: &Layer, grid: &Grid) -> bool {
@@ -205,15 +308,28 @@ impl Plan {
     }
 }
 
-fn write(graph: &mut Graph, ctx: &mut PassCtx<'_>, plan: &Plan, layer: &Layer, codes: &Codes) -> Result<usize> {
-    let not = nbits::not_nbits(graph, layer, codes);
-    match (plan.format.as_str(), not) {
-        ("auto" | "matmulnbits", None) => nbits::write_nbits(graph, NAME, layer, codes),
-        ("matmulnbits", Some(reason)) => {
-            let d = Diagnostic::error("not-matmulnbits", format!("'{}' cannot be written as MatMulNBits: {reason}", layer.name));
-            Err(d.at(graph.node(layer.readers[0].0)).help("write format=auto, or choose nodes with on(…)").into())
+fn write(graph: &mut Graph, ctx: &mut PassCtx<'_>, plan: &Plan, shared: &mut Vec<ValueId>, layer: &Layer, stored: &Stored) -> Result<usize> {
+    let refused = |graph: &Graph, reason: &str| {
+        let d = Diagnostic::error("not-matmulnbits", format!("'{}' cannot be written as MatMulNBits: {reason}", layer.name));
+        Err(d.at(graph.node(layer.readers[0].0)).help("write format=auto, or choose nodes with on(…)").into())
+    };
+    match stored {
+        Stored::Codes(codes) => match (plan.format.as_str(), nbits::not_nbits(graph, layer, codes)) {
+            ("auto" | "matmulnbits", None) => nbits::write_nbits(graph, NAME, layer, codes),
+            ("matmulnbits", Some(reason)) => refused(graph, reason),
+            _ => nbits::write_qdq(graph, ctx, NAME, layer, codes),
+        },
+        Stored::Book(book) => match (plan.format.as_str(), plan.method == "nf4" && book.fits_bnb4(graph, layer)) {
+            ("auto" | "matmulnbits", true) => book.write_bnb4(graph, shared, layer),
+            ("matmulnbits", false) => refused(graph, "MatMulBnb4 is a product with a matrix"),
+            _ => book.write(graph, ctx, shared, layer),
+        },
+        Stored::Floats(f) => {
+            let element = |r: usize, c: usize| f.values[r * f.columns + c];
+            let (rows, columns, unit, dtype) = (f.rows, f.columns, f.unit, f.dtype);
+            let d = Dequantized { rows, columns, unit, codes: DType::F8E4M3FN, dtype, element: &element, scales: &f.scales, zeros: None };
+            nbits::write_dequantizer(graph, ctx, NAME, layer, &d)
         }
-        _ => nbits::write_qdq(graph, ctx, NAME, layer, codes),
     }
 }
 
