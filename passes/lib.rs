@@ -23,6 +23,7 @@ passes! {
     convert_quantized::ConvertQuantized
     cse::Cse
     dce::Dce
+    equalize_layers::EqualizeLayers
     factorize_low_rank::FactorizeLowRank
     fake_quant::FakeQuant
     fold_constants::FoldConstants
@@ -40,6 +41,7 @@ passes! {
     prune_width::PruneWidth
     quantize_weights::QuantizeWeights
     simplify_arithmetic::PASS
+    smooth_quant::SmoothQuant
     sparsify::Sparsify
     trigger_crash::TriggerCrash
 }

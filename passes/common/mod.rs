@@ -8,6 +8,7 @@ pub mod linalg;
 pub mod nbits;
 pub mod prune;
 pub mod quant;
+pub mod scaling;
 pub mod statistics;
 
 use lapidary_ir::{Diagnostic, Graph, NodeId, Result, Tensor, Value, ValueId};
