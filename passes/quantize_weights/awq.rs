@@ -4,10 +4,10 @@ use super::NAME;
 use crate::common::activations::{Inputs, observe};
 use crate::common::codes::Grid;
 use crate::common::layers::{Form, Layer};
-use crate::common::{per_channel, permutation};
+use crate::common::scaling::joints;
 use faer::{Mat, MatRef};
-use lapidary_ir::{Graph, NodeId, Result, Tensor, ValueId};
-use lapidary_rewrite::{PassCtx, origin};
+use lapidary_ir::{Graph, NodeId, Result};
+use lapidary_rewrite::PassCtx;
 use std::collections::BTreeSet;
 
 /// Exponents tried, from 0 to below 1.
@@ -18,39 +18,20 @@ const SHRINKS: usize = 10;
 /// Scales the layers where what comes before them can take the scale, clips their ranges, and gives the matrices to be rounded.
 pub fn prepare(graph: &mut Graph, ctx: &mut PassCtx<'_>, layers: &mut [Layer], grids: &[Grid]) -> Result<Vec<Mat<f64>>> {
     let mut seen = observe(graph, ctx, NAME, &layers.iter().collect::<Vec<_>>(), true)?;
-    let mut groups: Vec<(ValueId, Vec<usize>)> = vec![];
-    for (i, layer) in layers.iter().enumerate() {
-        let Some((node, input)) = layer.readers.first().copied() else { continue };
-        if matches!(layer.form, Form::Conv { .. }) || layer.readers.iter().any(|(_, x)| *x != input) {
-            ctx.miss(NAME, graph, node, "its inputs are not scaled: it is a convolution, or shares its weight with a layer of other inputs");
+    for joint in joints(graph, ctx, NAME, layers) {
+        let first = &layers[joint.members[0]];
+        if matches!(first.form, Form::Conv { .. }) {
+            ctx.miss(NAME, graph, first.readers[0].0, "its inputs are not scaled: it is a convolution");
             continue;
         }
-        match groups.iter_mut().find(|g| g.0 == input) {
-            Some(g) => g.1.push(i),
-            None => groups.push((input, vec![i])),
-        }
-    }
-    for (input, members) in groups {
-        let readers: BTreeSet<NodeId> = members.iter().flat_map(|i| layers[*i].readers.iter().map(|r| r.0)).collect();
-        let size = layers[members[0]].columns;
-        let mut parts = vec![];
-        if let Err(reason) = before(graph, layers, input, &readers, size, &mut parts) {
-            ctx.miss(NAME, graph, layers[members[0]].readers[0].0, format!("its inputs are not scaled: {reason}"));
-            continue;
-        }
-        let weights: Vec<Mat<f64>> = members.iter().map(|i| layers[*i].matrix(graph)).collect();
-        let theirs: Vec<Grid> = members.iter().map(|i| grids[*i]).collect();
-        let Some(scales) = search(&weights, &theirs, &seen[members[0]]) else { continue };
-        for i in &members {
-            let w = layers[*i].matrix(graph);
-            let scaled = Mat::from_fn(w.nrows(), w.ncols(), |r, c| w[(r, c)] * scales[c]);
-            layers[*i].replace(graph, NAME, scaled.as_ref())?;
+        let weights: Vec<Mat<f64>> = joint.members.iter().map(|i| layers[*i].matrix(graph)).collect();
+        let theirs: Vec<Grid> = joint.members.iter().map(|i| grids[*i]).collect();
+        let Some(scales) = search(&weights, &theirs, &seen[joint.members[0]]) else { continue };
+        joint.scale(graph, NAME, layers, &scales)?;
+        for i in &joint.members {
             for gram in &mut seen[*i].gram {
                 *gram = Mat::from_fn(gram.nrows(), gram.ncols(), |a, b| gram[(a, b)] / (scales[a] * scales[b]));
             }
-        }
-        for part in parts {
-            divide(graph, layers, part, &scales)?;
         }
     }
     let mut out = vec![];
@@ -96,136 +77,6 @@ pub fn search(weights: &[Mat<f64>], grids: &[Grid], inputs: &Inputs) -> Option<V
 fn output_error(d: MatRef<'_, f64>, gram: MatRef<'_, f64>) -> f64 {
     let spread = d * gram;
     (0..d.ncols()).map(|c| d.col(c).iter().zip(spread.col(c).iter()).map(|(a, b)| a * b).sum::<f64>()).sum()
-}
-
-/// A constant that takes the scale.
-#[derive(Clone, Copy, Debug)]
-enum Part {
-    /// An operand with one element for each channel of the last axis.
-    Vector(NodeId, usize),
-    /// The weight of a MatMul or Gemm: its outputs.
-    Outputs(NodeId),
-}
-
-/// What must be divided so that `v` is divided; or why that cannot be. `readers` are all that may read `v`.
-fn before(graph: &Graph, layers: &[Layer], v: ValueId, readers: &BTreeSet<NodeId>, size: usize, parts: &mut Vec<Part>) -> Result<(), String> {
-    if graph.is_output(v) || graph.uses(v).iter().any(|(n, _)| !readers.contains(n)) {
-        return Err(format!("others read '{}' too", graph.value(v).name));
-    }
-    let (id, node) = (v.node, graph.producer(v));
-    let alone = BTreeSet::from([id]);
-    let constant = |slot: usize| node.input(slot).and_then(|c| graph.as_constant(c));
-    let rank = graph.ty(v).rank().unwrap_or(0);
-    let vector = |slot: usize| constant(slot).filter(|t| rank > 0 && per_channel(t, rank, rank - 1, size).is_some()).map(|_| Part::Vector(id, slot));
-    let last = node.attrs.int("axis").is_none_or(|a| a == -1 || a == rank as i64 - 1);
-    let none = || Err(format!("{} before it takes no scale", node.op));
-    if (node.is("LayerNormalization") || node.is("RMSNormalization")) && last && v.output == 0 {
-        let (Some(scale), bias) = (vector(1), vector(2)) else { return none() };
-        if node.input(2).is_some() && bias.is_none() {
-            return none();
-        }
-        parts.push(scale);
-        parts.extend(bias);
-        return Ok(());
-    }
-    if node.is("Add") || node.is("Mul") {
-        let (part, other) = match (vector(0), vector(1)) {
-            (Some(p), _) => (p, node.input(1)),
-            (_, Some(p)) => (p, node.input(0)),
-            _ => return none(),
-        };
-        parts.push(part);
-        return match other {
-            Some(x) if node.is("Add") => before(graph, layers, x, &alone, size, parts),
-            _ => Ok(()),
-        };
-    }
-    if let (true, Some(x)) = (node.is("Relu"), node.input(0)) {
-        return before(graph, layers, x, &alone, size, parts);
-    }
-    if node.is("MatMul") || node.is("Gemm") {
-        let turned = node.attrs.int("transB").unwrap_or(0) == 1;
-        let fits = node.input(1).is_some_and(|w| graph.use_count(w) == 1)
-            && constant(1).is_some_and(|t| t.rank() == 2 && t.sizes()[usize::from(!turned)] == size && t.dtype().is_float());
-        let scaled = node.attrs.float("beta").unwrap_or(1.0) != 1.0;
-        if !fits || scaled || (node.is("Gemm") && node.input(2).is_some() && vector(2).is_none()) {
-            return none();
-        }
-        parts.push(Part::Outputs(id));
-        parts.extend(if node.is("Gemm") { vector(2) } else { None });
-        return Ok(());
-    }
-    // The values of attention: heads beside each other, apart for the product with the weights, and beside each other again.
-    let apart = |v: ValueId| -> Option<ValueId> {
-        let n = graph.producer(v);
-        (n.is("Transpose") && graph.use_count(v) == 1 && permutation(n, 4)? == [0, 2, 1, 3]).then(|| n.input(0))?
-    };
-    let values = || -> Option<ValueId> {
-        let joined = apart(node.input(0).filter(|_| node.is("Reshape"))?)?;
-        let product = graph.producer(joined);
-        let heads = product.input(1).filter(|h| product.is("MatMul") && graph.use_count(joined) == 1 && graph.use_count(*h) == 1)?;
-        let dims = graph.ty(heads).dims()?;
-        let whole = dims.len() == 4 && dims[1].as_const()?.checked_mul(dims[3].as_const()?)? == size as i64;
-        let split = apart(heads).filter(|s| whole && graph.producer(*s).is("Reshape") && graph.use_count(*s) == 1)?;
-        let x = graph.producer(split).input(0)?;
-        (graph.ty(x).dims()?.last()?.as_const()? == size as i64).then_some(x)
-    };
-    match values() {
-        Some(x) => {
-            let reader: BTreeSet<NodeId> = graph.uses(x).into_iter().map(|(n, _)| n).take(2).collect();
-            if reader.len() != 1 {
-                return Err("others read the values of attention too".into());
-            }
-            before(graph, layers, x, &reader, size, parts)
-        }
-        None => none(),
-    }
-}
-
-/// Divides a constant, channel by channel.
-fn divide(graph: &mut Graph, layers: &mut [Layer], part: Part, scales: &[f64]) -> Result<()> {
-    let (node, slot) = match part {
-        Part::Vector(node, slot) => (node, slot),
-        Part::Outputs(node) => (node, 1),
-    };
-    let Some(old) = graph.node(node).input(slot) else { return Ok(()) };
-    if let (Part::Outputs(_), Some(layer)) = (part, layers.iter_mut().find(|l| l.weight == old)) {
-        let w = layer.matrix(graph);
-        let divided = Mat::from_fn(w.nrows(), w.ncols(), |r, c| w[(r, c)] / scales[r]);
-        return layer.replace(graph, NAME, divided.as_ref());
-    }
-    let Some(t) = graph.as_constant(old).cloned() else { return Ok(()) };
-    let values = t.to_f64().unwrap_or_default();
-    let turned = graph.node(node).attrs.int("transB").unwrap_or(0) == 1;
-    let n = scales.len();
-    let tensor = match part {
-        Part::Outputs(_) => {
-            let inner = values.len() / n.max(1);
-            let divided: Vec<f64> = values.iter().enumerate().map(|(i, v)| v / scales[if turned { i / inner } else { i % n }]).collect();
-            Tensor::from_f64(t.dtype(), t.sizes(), &divided)?
-        }
-        Part::Vector(..) => {
-            // One element for all becomes one for each.
-            let mut sizes = t.sizes().to_vec();
-            match sizes.last_mut() {
-                Some(last) => *last = n,
-                None => sizes.push(n),
-            }
-            let divided: Vec<f64> = scales.iter().enumerate().map(|(i, s)| values[i % values.len()] / s).collect();
-            Tensor::from_f64(t.dtype(), &sizes, &divided)?
-        }
-    };
-    let name = graph.value(old).name.clone();
-    let fresh = graph.fresh_name(&name);
-    let new = graph.add_const(fresh.clone(), tensor);
-    graph.node_mut(new.node).origin = origin(NAME, [name.clone()]);
-    graph.set_input(node, slot, Some(new));
-    if graph.use_count(old) == 0 {
-        graph.value_mut(old).name = fresh;
-        graph.value_mut(new).name = name;
-        graph.detach_if_dead(old.node);
-    }
-    Ok(())
 }
 
 /// Whether what the node makes is multiplied by another activation before anything mixes its elements, and the product goes to a Softmax.

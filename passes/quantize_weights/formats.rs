@@ -47,7 +47,7 @@ fn dynamic_table() -> Vec<f32> {
         let items = 1usize << exponent;
         // Ends of as many equal parts of [0.1, 1], the upper half counted from above.
         let step = (1.0f32 - 0.1) / items as f32;
-        let end = |i: usize| if i < (items + 1) / 2 { step.mul_add(i as f32, 0.1) } else { (-step).mul_add((items - i) as f32, 1.0) };
+        let end = |i: usize| if i < items.div_ceil(2) { step.mul_add(i as f32, 0.1) } else { (-step).mul_add((items - i) as f32, 1.0) };
         let factor = 10f64.powi(exponent - 6) as f32;
         for i in 0..items {
             let mean = factor * ((end(i) + end(i + 1)) / 2.0);

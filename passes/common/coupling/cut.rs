@@ -118,7 +118,7 @@ fn slice_constants(graph: &mut Graph, kept: &Kept<'_>, pass: &str) -> Result<()>
 fn sliced(t: &Tensor, cuts: &[Option<&[usize]>]) -> Result<Tensor> {
     let bits = t.dtype().bits();
     let sizes: Vec<usize> = cuts.iter().zip(t.sizes()).map(|(c, n)| c.map_or(*n, <[usize]>::len)).collect();
-    if t.as_strings().is_some() || t.dtype().is_packed() || bits % 8 != 0 {
+    if t.as_strings().is_some() || t.dtype().is_packed() || !bits.is_multiple_of(8) {
         return Err(Diagnostic::unsupported("cut-type", format!("elements of type {} cannot be taken out of a tensor", t.dtype())).into());
     }
     // Behind the last dim that is cut, elements lie together.

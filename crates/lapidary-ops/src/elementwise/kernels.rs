@@ -12,10 +12,7 @@ pub(crate) fn wider(dtype: DType) -> DType {
 
 /// Refuses operands and results that kernels cannot hold: strings, complex numbers and powers of two.
 pub(crate) fn check(c: &LowerCtx<'_>, all: &[&Operand]) -> Result<()> {
-    let odd = |d: DType| match d {
-        DType::Unknown | DType::String | DType::C64 | DType::C128 | DType::F8E8M0 => true,
-        _ => false,
-    };
+    let odd = |d: DType| matches!(d, DType::Unknown | DType::String | DType::C64 | DType::C128 | DType::F8E8M0);
     match all.iter().find(|o| odd(o.dtype)) {
         Some(o) => Err(c.unsupported(format!("there is no native code for {} tensors in '{}'", o.dtype, c.node().op)).into()),
         None => Ok(()),
