@@ -106,6 +106,9 @@ pub(crate) fn lower(
     element: impl FnOnce(&mut KernelBuilder, &Index, &Index) -> ExprId,
 ) -> Result<()> {
     let (a, y) = (c.input(0)?, c.output(0)?);
+    if let Some(b) = &bias {
+        holds(c, b, &[e.n], "its bias")?;
+    }
     let w = c.temp("weight", y.dtype, &[Dim::from(e.k), Dim::from(e.n)]);
     let mut k = c.kernel();
     let at: Vec<Index> = k.parallel_all("i", &w.dims).into_iter().map(Into::into).collect();
@@ -125,13 +128,22 @@ pub(crate) fn lower(
     lower_product(c, &a, &w, &y, accumulator(y.dtype), |_, u, v, _, _| (u, v), |k, v, _, column| plus(k, v, column))
 }
 
-/// The bytes of a constant operand, read as codes of another type: `per` rows of as many codes as their bytes hold.
-pub(crate) fn reread(c: &mut LowerCtx<'_>, slot: usize, name: &str, dtype: DType, rows: usize) -> Result<Operand> {
+/// Refuses an operand of other sizes, or not known ones: kernels read it without asking. A matrix may be flat.
+pub(crate) fn holds(c: &LowerCtx<'_>, x: &Operand, sizes: &[usize], what: &str) -> Result<()> {
+    let known: Option<Vec<usize>> = x.dims.iter().map(|d| usize::try_from(d.as_const()?).ok()).collect();
+    match known {
+        Some(k) if k == sizes || k == [sizes.iter().product::<usize>()] => Ok(()),
+        _ => Err(c.unsupported(format!("{what} should be {sizes:?}")).into()),
+    }
+}
+
+/// The bytes of a constant operand, read as codes of another type: rows of as many codes as their bytes hold, at least `least`.
+pub(crate) fn reread(c: &mut LowerCtx<'_>, slot: usize, name: &str, dtype: DType, rows: usize, least: usize) -> Result<Operand> {
     let Some(t) = c.constant(slot).cloned() else {
         return Err(c.unsupported(format!("operand {slot} is only known at run time")).into());
     };
     let count = t.byte_size() * 8 / dtype.bits();
-    if t.dtype() != DType::U8 || rows == 0 || !count.is_multiple_of(rows) {
+    if t.dtype() != DType::U8 || rows == 0 || !count.is_multiple_of(rows) || count / rows < least {
         return Err(c.unsupported(format!("operand {slot} is no array of packed codes")).into());
     }
     let codes = Tensor::new(dtype, &[rows, count / rows], t.bytes().clone())?;

@@ -65,6 +65,7 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let codes = c.constant_buffer("codes", codes);
     let values = c.constant_buffer("values", Tensor::from_slice(&[16], &table(c.node())));
     let absmax = c.input(2)?;
+    packed::holds(c, &absmax, &[(e.k * e.n).div_ceil(e.block)], "its scales")?;
     packed::lower(c, e, None, |k, row, column| {
         let flat = column.scale(&Dim::from(e.k)).add(row);
         let block = k.floor_div(&flat, &Dim::from(e.block));

@@ -87,12 +87,17 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     if c.has(4) {
         return Err(c.unsupported("blocks that 'g_idx' names are not compiled").into());
     }
-    let codes = packed::reread(c, 1, "codes", dtype, e.n)?;
+    let codes = packed::reread(c, 1, "codes", dtype, e.n, e.k)?;
     let scales = c.input(2)?;
+    packed::holds(c, &scales, &[e.n, e.k.div_ceil(e.block)], "its scales")?;
     let byte_zeros = c.node().input(3).is_some_and(|z| c.graph.dtype(z) == DType::U8);
     let zeros = match c.has(3) {
-        true if byte_zeros => Some(packed::reread(c, 3, "zeros", dtype, e.n)?),
-        true => Some(c.input(3)?),
+        true if byte_zeros => Some(packed::reread(c, 3, "zeros", dtype, e.n, e.k.div_ceil(e.block))?),
+        true => {
+            let z = c.input(3)?;
+            packed::holds(c, &z, &[e.n, e.k.div_ceil(e.block)], "its zero points")?;
+            Some(z)
+        }
         false => None,
     };
     let bias = if c.has(5) { Some(c.input(5)?) } else { None };
