@@ -93,7 +93,7 @@ pub fn choose(ctx: &PassCtx<'_>, order: &Order, found: &[Candidate], scores: &[V
 
 /// How many go, so that what is left is the nearest multiple; small groups are not rounded.
 fn rounded(size: usize, gone: usize, most: usize, multiple: usize) -> usize {
-    if multiple < 2 || size < 8 * multiple || gone == 0 {
+    if multiple < 2 || size < 4 * multiple || gone == 0 {
         return gone;
     }
     let left = ((size - gone + multiple / 2) / multiple * multiple).clamp(multiple, size);
