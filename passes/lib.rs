@@ -35,6 +35,7 @@ passes! {
     fuse_layer_norm::PASS
     fuse_matmul_add::PASS
     lift_constants::LiftConstants
+    merge_lora::MergeLora
     prune_channels::PruneChannels
     prune_heads::PruneHeads
     prune_layers::PruneLayers

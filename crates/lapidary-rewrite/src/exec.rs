@@ -59,6 +59,10 @@ pub trait DataSource {
     fn text(&self, path: &str) -> Result<String> {
         Err(no_reader(path))
     }
+    /// The bytes of a file.
+    fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        Err(no_reader(path))
+    }
     /// Input data, by the text of a `data=` option.
     ///
     /// `batch`: how many samples (along axis 0) each batch holds; `None`: as stored, a whole file at once.

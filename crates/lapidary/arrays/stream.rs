@@ -23,6 +23,10 @@ impl DataSource for Files {
         let path = self.root.join(path);
         std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))
     }
+    fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let path = self.root.join(path);
+        std::fs::read(&path).map_err(|e| unreadable(&path, &e))
+    }
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
         let files = self.expand(text)?;
         Ok(Box::new(Stream { ports: inputs_of(graph), files: files.into(), batch, now: None, given: 0, text: text.into() }))
