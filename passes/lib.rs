@@ -23,6 +23,7 @@ passes! {
     convert_quantized::ConvertQuantized
     cse::Cse
     dce::Dce
+    decompose_outliers::DecomposeOutliers
     equalize_layers::EqualizeLayers
     factorize_low_rank::FactorizeLowRank
     fake_quant::FakeQuant

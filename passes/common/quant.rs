@@ -4,6 +4,9 @@ use lapidary_ir::{Attrs, DType, Graph, NodeSpec, Origin, Type, Value, ValueId};
 use lapidary_rewrite::newest_op;
 use std::collections::BTreeMap;
 
+/// The metadata of a node that quantizing passes leave in floats: it computes what was split off for that.
+pub const STAYS_FLOAT: (&str, &str) = ("lapidary.precision", "float");
+
 /// What calibration found, by value name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statistics {
