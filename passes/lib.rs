@@ -25,6 +25,7 @@ passes! {
     dce::Dce
     decompose_outliers::DecomposeOutliers
     equalize_layers::EqualizeLayers
+    extract_lora::ExtractLora
     factorize_low_rank::FactorizeLowRank
     fake_quant::FakeQuant
     fold_constants::FoldConstants

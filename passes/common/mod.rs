@@ -5,6 +5,7 @@ pub mod codes;
 pub mod coupling;
 pub mod layers;
 pub mod linalg;
+pub mod modules;
 pub mod nbits;
 pub mod prune;
 pub mod quant;

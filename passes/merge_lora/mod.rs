@@ -20,22 +20,20 @@
 //! `unmerge=true` subtracts instead: what `merge-lora` added goes, but for rounding. DoRA and saved modules overwrite, and cannot be undone.
 //!
 //! A weight of whole numbers behind a DequantizeLinear is merged as the numbers that it stands for and rounded again, each group with its
-//! old scale or a fresh one, whichever is nearer; the ledger tells the error. A weight that other nodes share is stored twice: they keep
-//! the old one.
+//! old scale or a fresh one, whichever is nearer; the ledger tells the error. `convert-quantized` before and after does so for MatMulNBits.
+//! A weight that other nodes share is stored twice: they keep the old one.
 //!
 //! Sources: Hu et al., "LoRA" (2021); Liu et al., "DoRA" (2024); Kalajdzievski, "rsLoRA" (2023); the file format is PEFT's.
 
 mod adapter;
-mod apply;
 mod combine;
 mod config;
 mod map;
-mod names;
 mod place;
-mod quantized;
 mod saved;
-mod sites;
 
+use crate::common::modules::quantized::Loss;
+use crate::common::modules::{self, Site, store};
 use adapter::Adapter;
 use combine::{Change, Method};
 use faer::Mat;
@@ -43,8 +41,6 @@ use lapidary_ir::{Diagnostic, Graph, NodeId, Result, Tensor, ValueId};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
 use map::Names;
 use place::{Finder, Place, Problem};
-use quantized::Loss;
-use sites::Site;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub struct MergeLora;
@@ -88,7 +84,7 @@ impl Pass for MergeLora {
         let undo = ctx.options.flag("unmerge");
         let adapters = read(ctx, undo)?;
         let changes = changes(&adapters, undo);
-        let sites = sites::find(graph);
+        let sites = modules::find(graph);
         let finder = Finder::new(graph, &sites, &map);
         let (mut places, mut problems) = finder.place(&changes, ctx)?;
         let saved: Vec<_> = adapters.iter().flat_map(|(_, a)| a.saved.iter()).collect();
@@ -102,7 +98,7 @@ impl Pass for MergeLora {
         }
         // A bias that has no place is found out before anything changes.
         let biases = biases(graph, &sites, &changes, &places, &mut problems);
-        refuse(&problems)?;
+        refuse(graph, &problems)?;
         if ctx.has_selection() {
             places.retain(|p| sites[p.site].readers.iter().enumerate().any(|(i, r)| p.readers.contains(&i) && ctx.selected(graph, r.node)));
         }
@@ -115,7 +111,7 @@ impl Pass for MergeLora {
             saved::write(graph, &sites, target, tensor)?;
         }
         // The same order as before: no operator came or went.
-        let sites = if saved.is_empty() { sites } else { sites::find(graph) };
+        let sites = if saved.is_empty() { sites } else { modules::find(graph) };
         let merged = merge(graph, &sites, &changes, &places, &method)?;
         out.touch("weights", merged.weights);
         out.touch("biases", biases.len());
@@ -175,7 +171,7 @@ fn changes(adapters: &[(f64, Adapter)], undo: bool) -> Vec<Change<'_>> {
     all.into_iter().map(|(name, parts)| Change { module: name.into(), parts }).collect()
 }
 
-fn refuse(problems: &[Problem]) -> Result<()> {
+fn refuse(graph: &Graph, problems: &[Problem]) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -183,6 +179,8 @@ fn refuse(problems: &[Problem]) -> Result<()> {
     let text = if keys > 0 { format!("{keys} keys of the adapter have no place in the model") } else { "the map does not fit the adapter".into() };
     let d = Diagnostic::error("adapter-unmatched", text)
         .help("name their weights: map=\"a.b.proj=val_8,…\", or base=\"model.safetensors\" to find them by value");
+    let packed = graph.operators().into_iter().filter(|id| ["MatMulNBits", "MatMulBnb4"].contains(&&*graph.node(*id).op.name)).count();
+    let d = if packed == 0 { d } else { d.note(format!("{packed} weights are packed in MatMulNBits or MatMulBnb4: run convert-quantized first")) };
     let line = |p: &Problem| if p.keys.is_empty() { p.why.clone() } else { format!("{}: {}", p.keys.join(", "), p.why) };
     Err(problems.iter().fold(d, |d, p| d.note(line(p))).into())
 }
@@ -230,7 +228,7 @@ fn add_biases(graph: &mut Graph, all: Vec<BiasChange>) -> Result<()> {
             values.iter_mut().skip(first).zip(added).for_each(|(v, a)| *v += a);
         }
         let new = Tensor::from_f64(old.dtype(), old.sizes(), &values)?;
-        apply::swap(graph, NAME, constant, new, &[at]);
+        store::swap(graph, NAME, constant, new, &[at]);
     }
     Ok(())
 }
@@ -259,7 +257,7 @@ fn merge(graph: &mut Graph, sites: &[Site], changes: &[Change<'_>], places: &[Pl
             add(&mut w, p, &changes[p.change], method)?;
         }
         out.kept += usize::from(graph.use_count(site.constant) > readers.len() && site.readers.len() > readers.len());
-        if let Some(loss) = apply::store(graph, NAME, site, readers, &w)? {
+        if let Some(loss) = store::store(graph, NAME, site, readers, &w)? {
             out.loss.push((site.name.clone(), loss));
         }
         out.weights += 1;
@@ -292,14 +290,14 @@ fn add(w: &mut Mat<f64>, p: &Place, change: &Change<'_>, method: &Method) -> Res
 }
 
 fn report(ctx: &mut PassCtx<'_>, sites: &[Site], places: &[Place], merged: &Merged, undo: bool) {
-    let modules: BTreeSet<usize> = places.iter().map(|p| p.change).collect();
+    let changed: BTreeSet<usize> = places.iter().map(|p| p.change).collect();
     let mut by: BTreeMap<place::How, BTreeSet<usize>> = BTreeMap::new();
     places.iter().for_each(|p| {
         by.entry(p.how).or_default().insert(p.change);
     });
     let ways: Vec<String> = by.iter().map(|(how, c)| format!("{} by {}", c.len(), how.text())).collect();
     let verb = if undo { "taken out of" } else { "merged into" };
-    let d = Diagnostic::error("merged", format!("{} modules {verb} {} weights: {}", modules.len(), merged.weights, ways.join(", ")));
+    let d = Diagnostic::error("merged", format!("{} modules {verb} {} weights: {}", changed.len(), merged.weights, ways.join(", ")));
     let sure = places.iter().filter(|p| p.how == place::How::Shape).map(|p| format!("by its shape alone: '{}'", sites[p.site].name));
     ctx.note(sure.fold(d, |d, n| d.note(n)));
     if merged.kept > 0 {

@@ -3,8 +3,8 @@
 use super::adapter::tensors;
 use super::combine::Change;
 use super::map::Names;
-use super::names::{self, Fit, fit};
-use super::sites::{Role, Site};
+use crate::common::modules::names::{self, Fit, fit};
+use crate::common::modules::{Role, Site};
 use faer::Mat;
 use lapidary_ir::{Graph, Result, nearest};
 use lapidary_rewrite::PassCtx;

@@ -1,10 +1,10 @@
 //! Parameters that an adapter saves whole: biases, modules_to_save, embeddings.
 
 use super::NAME;
-use super::apply::{store, swap};
-use super::names::{Fit, fit};
 use super::place::{Finder, Problem};
-use super::sites::{Role, Site, scopes};
+use crate::common::modules::names::{Fit, fit};
+use crate::common::modules::store::{store, swap};
+use crate::common::modules::{Role, Site, scopes};
 use lapidary_ir::{Graph, NodeId, Result, Tensor, ValueId};
 
 /// Where a saved parameter goes.

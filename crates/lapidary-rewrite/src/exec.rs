@@ -63,6 +63,15 @@ pub trait DataSource {
     fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         Err(no_reader(path))
     }
+    /// Another model.
+    fn model(&self, path: &str) -> Result<Graph> {
+        Err(no_reader(path))
+    }
+    /// Writes a file beside the model, for passes that make more than a graph. Folders on the way are made.
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let _ = bytes;
+        Err(Diagnostic::error("no-data", format!("'{path}' cannot be written: no writer of files was given")).into())
+    }
     /// Input data, by the text of a `data=` option.
     ///
     /// `batch`: how many samples (along axis 0) each batch holds; `None`: as stored, a whole file at once.

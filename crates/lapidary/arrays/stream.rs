@@ -27,6 +27,17 @@ impl DataSource for Files {
         let path = self.root.join(path);
         std::fs::read(&path).map_err(|e| unreadable(&path, &e))
     }
+    fn model(&self, path: &str) -> Result<Graph> {
+        Ok(crate::Model::open(&self.root.join(path), &crate::OpenOptions::default())?.graph().clone())
+    }
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.root.join(path);
+        let failed = |e: std::io::Error| Diagnostic::error("file-unwritable", format!("'{}' cannot be written: {e}", path.display()));
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        crate::files::replace(&path, &|f| std::io::Write::write_all(f, bytes))
+    }
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
         let files = self.expand(text)?;
         Ok(Box::new(Stream { ports: inputs_of(graph), files: files.into(), batch, now: None, given: 0, text: text.into() }))

@@ -1,6 +1,9 @@
 //! Every constant weight of a graph, with the names that it may have had in the model that was exported.
 
-use super::quantized;
+pub mod names;
+pub mod quantized;
+pub mod store;
+
 use faer::Mat;
 use lapidary_ir::{DType, Graph, NodeId, ValueId};
 use std::collections::BTreeMap;
@@ -215,7 +218,8 @@ impl Site {
 
 /// The module in a parameter's name.
 fn parameter(name: &str, ends: &[&str]) -> Option<String> {
-    let name = name.trim_end_matches("_quantized").trim_end_matches("_dequantized");
+    // What quantizers put behind names.
+    let name = ["_quantized", "_dequantized", "_Q2", "_Q4", "_Q8"].iter().find_map(|q| name.strip_suffix(q)).unwrap_or(name);
     // The longest ending first, so that `.MatMul.weight` is not taken for a module called MatMul.
     let end = ends.iter().filter(|e| name.ends_with(**e)).max_by_key(|e| e.len())?;
     name.strip_suffix(end).filter(|n| !n.is_empty()).map(str::to_string)

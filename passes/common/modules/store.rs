@@ -1,7 +1,7 @@
 //! Writes changed weights where the old ones stood, and nowhere else.
 
 use super::quantized::{self, Loss};
-use super::sites::{Reader, Site};
+use super::{Reader, Site};
 use faer::Mat;
 use lapidary_ir::{Diagnostic, Graph, NodeId, NodeSpec, Result, Tensor, Value, ValueId};
 use lapidary_rewrite::origin;
