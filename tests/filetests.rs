@@ -65,7 +65,11 @@ fn actual(source: &str) -> Result<String, String> {
     let env = Environment { passes: PASSES, executor: &Evaluator::default(), data: &Random };
     let report = match run(&mut graph, &pipeline, &env, &options) {
         Ok(r) => r,
-        Err(e) => return Ok(e.0.iter().map(|d| format!("// error {}: {}\n", d.code, d.message)).collect()),
+        Err(e) => {
+            // Crash reproducers lie in a folder that is another on every system.
+            let place = options.crash_dir.display().to_string();
+            return Ok(e.0.iter().map(|d| format!("// error {}: {}\n", d.code, d.message.replace(&place, "DIR"))).collect());
+        }
     };
     if let Some(f) = report.failures.first() {
         return Err(format!("the meaning changed: after {} (effect {:?}) output '{}': {}", f.pass, f.effect, f.output, f.what));

@@ -276,8 +276,8 @@ fn add(w: &mut Mat<f64>, p: &Place, change: &Change<'_>, method: &Method) -> Res
     let Some((module, lengths)) = change.first().and_then(|m| Some((m, m.magnitude.as_ref()?))) else { return Ok(()) };
     let factor = |wanted: f64, squares: f64| if squares > 0.0 { wanted / squares.sqrt() } else { 0.0 };
     if module.embedding {
-        for c in 0..w.ncols() {
-            let f = factor(lengths[c], w.col(c).iter().map(|v| v * v).sum());
+        for (c, length) in lengths.iter().enumerate().take(w.ncols()) {
+            let f = factor(*length, w.col(c).iter().map(|v| v * v).sum());
             w.col_mut(c).iter_mut().for_each(|v| *v *= f);
         }
     } else {

@@ -89,10 +89,19 @@ impl Pass for PruneLayers {
                 }
                 let count = usize::try_from(count).ok().filter(|c| *c < all.len() && *c <= free.len());
                 let Some(count) = count else {
-                    let message = format!("'count' is {}, but the model has {} layers, and {} can go", ctx.options.int("count").unwrap_or(0), all.len(), free.len());
+                    let message = format!(
+                        "'count' is {}, but the model has {} layers, and {} can go",
+                        ctx.options.int("count").unwrap_or(0),
+                        all.len(),
+                        free.len()
+                    );
                     return Err(Diagnostic::error("too-many", message).help("at least one layer stays").into());
                 };
-                let values = if ctx.options.text("score") == Some("ablation") { ablation(graph, ctx, &all, &free)? } else { influence(graph, ctx, &all, &free)? };
+                let values = if ctx.options.text("score") == Some("ablation") {
+                    ablation(graph, ctx, &all, &free)?
+                } else {
+                    influence(graph, ctx, &all, &free)?
+                };
                 scores = free.iter().copied().zip(values).collect();
                 let mut order = free.clone();
                 order.sort_by(|a, b| scores[a].total_cmp(&scores[b]).then(a.cmp(b)));
