@@ -221,6 +221,10 @@ fn options_that_contradict_each_other_are_refused() {
         let e = error(&mut c.graph, &format!("{both}, {options}"));
         assert!(e.contains(word), "{options}: {e}");
     }
+    // An adapter of another model.
+    let other = folder().join("conv2d").display().to_string();
+    let e = error(&mut c.graph, &format!("adapter=\"{place}/adapter,{other}/adapter\""));
+    assert!(e.contains("stem.lora_A.weight") && !e.contains("fc1"), "{e}");
     let dora = folder().join("dora_linear").display().to_string();
     let e = error(&mut c.graph, &format!("adapter=\"{place}/adapter,{dora}/adapter\""));
     assert!(e.contains("uses DoRA"), "{e}");

@@ -83,7 +83,7 @@ impl Pass for MergeLora {
         let map = Names::read(ctx)?;
         let undo = ctx.options.flag("unmerge");
         let adapters = read(ctx, undo)?;
-        let changes = changes(&adapters, undo);
+        let changes = changes(&adapters, undo)?;
         let sites = modules::find(graph);
         let finder = Finder::new(graph, &sites, &map);
         let (mut places, mut problems) = finder.place(&changes, ctx)?;
@@ -99,9 +99,7 @@ impl Pass for MergeLora {
         // A bias that has no place is found out before anything changes.
         let biases = biases(graph, &sites, &changes, &places, &mut problems);
         refuse(graph, &problems)?;
-        if ctx.has_selection() {
-            places.retain(|p| sites[p.site].readers.iter().enumerate().any(|(i, r)| p.readers.contains(&i) && ctx.selected(graph, r.node)));
-        }
+        chosen(graph, ctx, &sites, &mut places);
         if places.is_empty() && targets.is_empty() {
             return Err(Diagnostic::error("nothing-done", "the adapter changes none of the selected nodes").into());
         }
@@ -110,14 +108,27 @@ impl Pass for MergeLora {
         for (target, tensor) in targets {
             saved::write(graph, &sites, target, tensor)?;
         }
-        // The same order as before: no operator came or went.
-        let sites = if saved.is_empty() { sites } else { modules::find(graph) };
+        // A saved parameter may have parted readers that shared one: they are looked up anew.
+        let sites = modules::find(graph);
+        if !saved.is_empty() {
+            let (again, problems) = Finder::new(graph, &sites, &map).place(&changes, ctx)?;
+            refuse(graph, &problems)?;
+            places = again;
+            chosen(graph, ctx, &sites, &mut places);
+        }
         let merged = merge(graph, &sites, &changes, &places, &method)?;
         out.touch("weights", merged.weights);
         out.touch("biases", biases.len());
         add_biases(graph, biases)?;
         report(ctx, &sites, &places, &merged, undo);
         Ok(out)
+    }
+}
+
+/// Leaves the places that a selection `on(…)` names.
+fn chosen(graph: &Graph, ctx: &PassCtx<'_>, sites: &[Site], places: &mut Vec<Place>) {
+    if ctx.has_selection() {
+        places.retain(|p| sites[p.site].readers.iter().enumerate().any(|(i, r)| p.readers.contains(&i) && ctx.selected(graph, r.node)));
     }
 }
 
@@ -161,14 +172,19 @@ fn read(ctx: &PassCtx<'_>, undo: bool) -> Result<Vec<(f64, Adapter)>> {
 }
 
 /// The modules of all adapters, sorted by name.
-fn changes(adapters: &[(f64, Adapter)], undo: bool) -> Vec<Change<'_>> {
+fn changes(adapters: &[(f64, Adapter)], undo: bool) -> Result<Vec<Change<'_>>> {
     let mut all: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for (weight, adapter) in adapters {
         for (name, module) in &adapter.modules {
-            all.entry(name).or_default().push((if undo { -weight } else { *weight }, module));
+            let parts = all.entry(name).or_default();
+            if parts.first().is_some_and(|(_, m): &(f64, &adapter::Module)| m.size() != module.size() || m.embedding != module.embedding) {
+                let d = Diagnostic::error("adapter-size", format!("'{name}' has other sizes in '{}' than in the adapter before", adapter.folder));
+                return Err(d.help("adapters of different base models cannot be combined").into());
+            }
+            parts.push((if undo { -weight } else { *weight }, module));
         }
     }
-    all.into_iter().map(|(name, parts)| Change { module: name.into(), parts }).collect()
+    Ok(all.into_iter().map(|(name, parts)| Change { module: name.into(), parts }).collect())
 }
 
 fn refuse(graph: &Graph, problems: &[Problem]) -> Result<()> {
