@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrays;
+pub mod compress;
 pub mod difference;
 mod files;
 pub mod inspect;

@@ -287,7 +287,7 @@ impl Model {
         self.refuse_unknown()
     }
     /// The model without functions, all operators known.
-    fn executable(&self) -> Result<Cow<'_, Model>> {
+    pub(crate) fn executable(&self) -> Result<Cow<'_, Model>> {
         if self.onnx.functions.is_empty() {
             return self.refuse_unknown().map(|()| Cow::Borrowed(self));
         }

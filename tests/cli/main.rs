@@ -1,6 +1,7 @@
 //! Tests of the command line: what it prints (`tests/cli/cmd`), what each flag does, and what it refuses.
 
 mod bad_input;
+mod compress;
 mod flags;
 mod real_models;
 

@@ -39,13 +39,17 @@ impl DataSource for Files {
         crate::files::replace(&path, &|f| std::io::Write::write_all(f, bytes))
     }
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
-        let files = self.expand(text)?;
-        Ok(Box::new(Stream { ports: inputs_of(graph), files: files.into(), batch, now: None, given: 0, text: text.into() }))
+        Ok(Box::new(self.stream(text, inputs_of(graph), batch)?))
     }
 }
 
 impl Files {
-    fn expand(&self, text: &str) -> Result<Vec<PathBuf>> {
+    /// Batches of the arrays that `ports` name, which need not be a graph's inputs: labels too.
+    pub(crate) fn stream(&self, text: &str, ports: Vec<Port>, batch: Option<usize>) -> Result<impl Samples + use<>> {
+        Ok(Stream { ports, files: self.expand(text)?.into(), batch, now: None, given: 0, text: text.into() })
+    }
+    /// The files that a `data=` text names, in order.
+    pub(crate) fn expand(&self, text: &str) -> Result<Vec<PathBuf>> {
         let whole = self.root.join(text);
         let paths = if whole.exists() { vec![whole] } else { text.split(',').map(|p| self.root.join(p.trim())).collect() };
         let mut out = vec![];

@@ -5,6 +5,7 @@ mod bench;
 mod calib;
 mod compare;
 mod compile;
+mod compress;
 mod conformance;
 mod diff;
 mod inspect;
@@ -37,10 +38,12 @@ Examples:
   lapidary inspect model.onnx                      what is in it, and what runs natively
   lapidary opt model.onnx -o small.onnx            fold, fuse and clean up; the result is ONNX again
   lapidary compile model.onnx -o libmodel.so       a native library with model.h and model.pc
+  lapidary compress model.onnx -o small.onnx --recipe r.toml --data x.npz
+                                                   make it smaller in stages, each judged on data
   lapidary run libmodel.so --inputs x.npz          run it (or the model itself) on arrays
   lapidary passes                                  everything that can change a model
 
-Exit codes: 0 done; 1 findings (--expect, --check, conformance); 2 failed, and nothing was written.";
+Exit codes: 0 done; 1 findings (--expect, --check, conformance, a gate); 2 failed, and nothing was written.";
 
 /// Cuts and polishes ONNX models: makes them smaller and faster, as ONNX files or as native libraries.
 #[derive(Parser)]
@@ -57,6 +60,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Opt(opt::Opt),
     Compile(compile::Compile),
+    Compress(compress::Compress),
     Run(run::Run),
     Bench(bench::Bench),
     Conformance(conformance::Conformance),
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(c) => c.run(&global),
         Command::Opt(c) => c.run(&global),
         Command::Compile(c) => c.run(&global),
+        Command::Compress(c) => c.run(&global),
         Command::Run(c) => c.run(&global),
         Command::Bench(c) => c.run(&global),
         Command::Conformance(c) => c.run(&global),
