@@ -30,6 +30,9 @@ fn stages_that_pay_are_kept_and_the_lock_makes_the_same_bytes() {
     for part in ["lapidary = ", "sha256 = ", "seed = 0", "accept-if{metric-drop<=0.5%, smaller=true, sqnr>=20}", "$DATA", "percentile="] {
         assert!(lock.contains(part), "no {part} in\n{lock}");
     }
+    let page = fs::read_to_string(w.path("small.onnx.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("size of constants") && page.contains("head.weight") | page.contains("logits"), "{page}");
+    assert!(!page.contains("http") && !page.contains("src=") && !page.contains("{{"), "the page needs a network, or is half rendered");
     let again = json(&["compress", "--lock", &w.text("small.onnx.lock"), "-o", &w.text("again.onnx")]);
     assert_eq!(again["sha256"], made["sha256"]);
     assert!(fs::read(w.path("again.onnx")).unwrap() == fs::read(w.path("small.onnx")).unwrap());
@@ -90,7 +93,9 @@ fn a_lock_refuses_other_inputs() {
     let w = Work::new();
     fs::copy(CNN, w.path("m.onnx")).unwrap();
     let (model, out) = (w.text("m.onnx"), w.text("a.onnx"));
-    ends(0, &["compress", &model, "-o", &out, "--recipe", &recipe(&w, "pipeline = \"fuse-conv-bn, dce\""), "--data", DATA, "--backend", "eval"]);
+    let r = recipe(&w, "pipeline = \"fuse-conv-bn, dce\"");
+    ends(0, &["compress", &model, "-o", &out, "--recipe", &r, "--data", DATA, "--backend", "eval", "--report", &w.text("page.html")]);
+    assert!(w.path("page.html").exists() && !w.path("a.onnx.html").exists());
     let lock = w.text("a.onnx.lock");
     ends(0, &["compress", "--lock", &lock]);
     // Data are those that were locked, wherever they stand now.

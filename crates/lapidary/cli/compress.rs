@@ -27,7 +27,8 @@ reported, and the command ends with exit code 1; what the other stages made is w
 The metric comes from the data alone: accuracy where they hold 'labels' beside the inputs, perplexity where they hold 'targets', else how
 often the largest output stands where it did. Passes that take data and are given none use these data too; \"$DATA\" names them.
 
-Beside OUT stands OUT.lock, from which --lock makes OUT again. Progress and what was undone go to standard error.";
+Beside OUT stand OUT.lock, from which --lock makes OUT again, and OUT.html, a page with tables and plots of what each stage did.
+Progress and what was undone go to standard error.";
 
 /// Make a model smaller and faster in stages, each kept only if it pays
 #[derive(Args)]
@@ -48,6 +49,9 @@ pub struct Compress {
     /// Make the output of this lock file again, byte for byte, without measuring
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
+    /// Where the page with tables and plots goes [default: OUT.html]
+    #[arg(long, value_name = "FILE", conflicts_with = "lock")]
+    report: Option<PathBuf>,
     /// What runs the model for passes and metrics [default: native where code generation is built in]
     #[arg(long, value_enum, conflicts_with = "lock")]
     backend: Option<BackendArg>,
@@ -70,7 +74,8 @@ impl Compress {
         })?;
         let stages = compress::from_toml(&text).map_err(|e| placed(e, recipe))?;
         let lock_path = beside(out, "lock");
-        [out, &lock_path].into_iter().try_for_each(writable)?;
+        let page_path = self.report.clone().unwrap_or_else(|| beside(out, "html"));
+        [out, &lock_path, &page_path].into_iter().try_for_each(writable)?;
         let backend = self.backend.unwrap_or_else(BackendArg::default_here);
         // Latency and libraries take native code whatever runs the passes.
         if lapidary::native::AVAILABLE
@@ -107,7 +112,14 @@ impl Compress {
             stage: LockedStage::of(&done),
         };
         folder.write(&lock_path, lock.to_text()?.as_bytes())?;
-        let files = folder.publish()?;
+        let page = compress::html(&done, path, data, out)?;
+        if self.report.is_none() {
+            folder.write(&page_path, page.as_bytes())?;
+        } else {
+            lapidary::replace_file(&page_path, &|f| std::io::Write::write_all(f, page.as_bytes()))?;
+        }
+        let mut files = folder.publish()?;
+        files.extend(self.report.clone());
         busy.finish_and_clear();
         show(&done, &files, global);
         if global.json() {

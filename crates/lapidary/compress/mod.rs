@@ -3,11 +3,13 @@
 mod gate;
 mod lock;
 mod measure;
+mod page;
 mod stages;
 
 pub use gate::{Condition, Gate};
 pub use lock::{Lock, LockedFile, LockedStage, hash_data, hash_file};
 pub use measure::Metric;
+pub use page::html;
 pub use stages::{DATA, Stage, from_toml, other_texts, with_data};
 
 use crate::difference::{self, ValueDifference};
