@@ -1,5 +1,5 @@
 //! Every pass of Lapidary, one folder each, and the named pipelines. [`PASSES`] is the only list: a line names the
-//! folder and the pass in it. A pass imports nothing from a sibling, what several need lives in `common`.
+//! folder, whose `PASS` is the pass. A pass imports nothing from a sibling, what several need lives in `common`.
 #![forbid(unsafe_code)]
 
 mod common;
@@ -9,44 +9,44 @@ use lapidary_rewrite::Pass;
 
 /// Declares the modules and the list of their passes.
 macro_rules! passes {
-    ($($folder:ident::$pass:ident)*) => {
+    ($($folder:ident)*) => {
         $(mod $folder;)*
 
         /// All passes, sorted by name.
-        pub static PASSES: &[&dyn Pass] = &[$(&$folder::$pass),*];
+        pub static PASSES: &[&Pass] = &[$(&$folder::PASS),*];
     };
 }
 
 passes! {
-    calibrate::Calibrate
-    canonicalize::Canonicalize
-    convert_quantized::ConvertQuantized
-    cse::Cse
-    dce::Dce
-    decompose_outliers::DecomposeOutliers
-    equalize_layers::EqualizeLayers
-    extract_lora::ExtractLora
-    factorize_low_rank::FactorizeLowRank
-    fake_quant::FakeQuant
-    fold_constants::FoldConstants
-    fold_quant::FoldQuant
-    fuse_activations::PASS
-    fuse_attention::PASS
-    fuse_conv_bn::PASS
-    fuse_gelu::PASS
-    fuse_layer_norm::PASS
-    fuse_matmul_add::PASS
-    lift_constants::LiftConstants
-    merge_lora::MergeLora
-    prune_channels::PruneChannels
-    prune_heads::PruneHeads
-    prune_layers::PruneLayers
-    prune_width::PruneWidth
-    quantize_weights::QuantizeWeights
-    simplify_arithmetic::PASS
-    smooth_quant::SmoothQuant
-    sparsify::Sparsify
-    trigger_crash::TriggerCrash
+    calibrate
+    canonicalize
+    convert_quantized
+    cse
+    dce
+    decompose_outliers
+    equalize_layers
+    extract_lora
+    factorize_low_rank
+    fake_quant
+    fold_constants
+    fold_quant
+    fuse_activations
+    fuse_attention
+    fuse_conv_bn
+    fuse_gelu
+    fuse_layer_norm
+    fuse_matmul_add
+    lift_constants
+    merge_lora
+    prune_channels
+    prune_heads
+    prune_layers
+    prune_width
+    quantize_weights
+    simplify_arithmetic
+    smooth_quant
+    sparsify
+    trigger_crash
 }
 
 /// The named pipelines: name, text, what it is for.
@@ -66,8 +66,8 @@ pub static PIPELINES: &[(&str, &str, &str)] = &[
 ];
 
 /// The pass of a name.
-pub fn find(name: &str) -> Option<&'static dyn Pass> {
-    PASSES.iter().find(|p| p.name() == name).copied()
+pub fn find(name: &str) -> Option<&'static Pass> {
+    PASSES.iter().find(|p| p.name == name).copied()
 }
 
 /// The text of a named pipeline: `O2`, or `-O2`.
@@ -84,19 +84,19 @@ mod tests {
 
     #[test]
     fn passes_are_sorted_and_explain_themselves() {
-        assert!(PASSES.windows(2).all(|w| w[0].name() < w[1].name()));
+        assert!(PASSES.windows(2).all(|w| w[0].name < w[1].name));
         for p in PASSES {
-            assert!(p.manual().lines().count() > 1, "'{}' has no manual page", p.name());
-            let options: BTreeSet<_> = p.options().iter().map(|o| o.name).collect();
-            assert_eq!(options.len(), p.options().len());
-            pipeline::resolve(&pipeline::parse(p.name()).unwrap(), PASSES, p.name()).unwrap();
+            assert!(p.manual().lines().count() > 1, "'{}' has no manual page", p.name);
+            let options: BTreeSet<_> = p.options.iter().map(|o| o.name).collect();
+            assert_eq!(options.len(), p.options.len());
+            pipeline::resolve(&pipeline::parse(p.name).unwrap(), PASSES, p.name).unwrap();
         }
     }
 
     #[test]
     fn patterns_are_valid_and_rule_names_unique() {
         let mut names = BTreeSet::new();
-        for rule in PASSES.iter().flat_map(|p| p.rules()) {
+        for rule in PASSES.iter().flat_map(|p| p.rules) {
             Pattern::parse(rule.pattern).unwrap_or_else(|e| panic!("{}: {e}", rule.name));
             assert!(names.insert(rule.name), "two rules are called '{}'", rule.name);
             assert!(!rule.doc.is_empty());

@@ -23,64 +23,51 @@ use crate::common::activations::{BATCH, DATA};
 use crate::common::quant::{Range, Statistics};
 use crate::common::statistics::{Observations, Observed};
 use lapidary_ir::{Diagnostic, Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 use std::collections::BTreeMap;
 
-pub struct Calibrate;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Exact, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "calibrate";
 
-impl Pass for Calibrate {
-    fn name(&self) -> &'static str {
-        NAME
+const METHODS: &[&str] = &["minmax", "moving", "percentile", "entropy", "mse", "admm", "easyquant"];
+const OPTIONS: &[OptionSpec] = &[
+    DATA,
+    BATCH,
+    OptionSpec::new("stats", Kind::Text, None, "statistics that `lapidary calib` gathered, instead of data"),
+    OptionSpec::new("method", Kind::Choice(METHODS), Some("mse"), "how a range comes from what appeared"),
+    OptionSpec::new("percentile", Kind::Float, Some("99.99"), "how much of the values a percentile range keeps, in percent"),
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let method = ctx.options.text("method").unwrap_or("mse").to_string();
+    let percentile = ctx.options.float("percentile").unwrap_or(99.99);
+    if !(percentile > 50.0 && percentile <= 100.0) {
+        return Err(Diagnostic::error("pass-option", format!("'percentile' is {percentile}, which is not between 50 and 100")).into());
     }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const METHODS: &[&str] = &["minmax", "moving", "percentile", "entropy", "mse", "admm", "easyquant"];
-        const OPTIONS: &[OptionSpec] = &[
-            DATA,
-            BATCH,
-            OptionSpec::new("stats", Kind::Text, None, "statistics that `lapidary calib` gathered, instead of data"),
-            OptionSpec::new("method", Kind::Choice(METHODS), Some("mse"), "how a range comes from what appeared"),
-            OptionSpec::new("percentile", Kind::Float, Some("99.99"), "how much of the values a percentile range keeps, in percent"),
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let method = ctx.options.text("method").unwrap_or("mse").to_string();
-        let percentile = ctx.options.float("percentile").unwrap_or(99.99);
-        if !(percentile > 50.0 && percentile <= 100.0) {
-            return Err(Diagnostic::error("pass-option", format!("'percentile' is {percentile}, which is not between 50 and 100")).into());
+    let seen = match (ctx.options.text("stats"), ctx.options.text("data")) {
+        (Some(_), Some(_)) => return Err(ctx.error("pass-option", "both 'data' and 'stats' are given: one is enough")),
+        (Some(path), None) => Observations::parse(&ctx.data.text(path)?)?,
+        _ => {
+            let data = ctx.options.required(NAME, "data")?;
+            Observations::gather(graph, ctx.executor, ctx.data, data, ctx.options.int("batch").unwrap_or(8))?
         }
-        let seen = match (ctx.options.text("stats"), ctx.options.text("data")) {
-            (Some(_), Some(_)) => return Err(ctx.error("pass-option", "both 'data' and 'stats' are given: one is enough")),
-            (Some(path), None) => Observations::parse(&ctx.data.text(path)?)?,
-            _ => {
-                let data = ctx.options.required(NAME, "data")?;
-                Observations::gather(graph, ctx.executor, ctx.data, data, ctx.options.int("batch").unwrap_or(8))?
-            }
-        };
-        let mut ranges: BTreeMap<String, Range> = BTreeMap::new();
-        for (name, observed) in &seen.values {
-            if observed.not_finite > 0 {
-                let message = format!("{} elements of '{name}' are not finite and were left out", observed.not_finite);
-                ctx.note(Diagnostic::error("not-finite", message).value(name.as_str()));
-            }
-            ranges.insert(name.clone(), range(observed, &method, percentile)?);
+    };
+    let mut ranges: BTreeMap<String, Range> = BTreeMap::new();
+    for (name, observed) in &seen.values {
+        if observed.not_finite > 0 {
+            let message = format!("{} elements of '{name}' are not finite and were left out", observed.not_finite);
+            ctx.note(Diagnostic::error("not-finite", message).value(name.as_str()));
         }
-        if method == "easyquant" {
-            easyquant::refine(graph, ctx, NAME, &mut ranges)?;
-        }
-        let mut out = Outcome::default();
-        out.touched.insert("values observed".into(), ranges.len());
-        ctx.put(Statistics { ranges, executor: seen.executor, samples: seen.samples as usize });
-        Ok(out)
+        ranges.insert(name.clone(), range(observed, &method, percentile)?);
     }
+    if method == "easyquant" {
+        easyquant::refine(graph, ctx, NAME, &mut ranges)?;
+    }
+    let mut out = Outcome::default();
+    out.touched.insert("values observed".into(), ranges.len());
+    ctx.put(Statistics { ranges, executor: seen.executor, samples: seen.samples as usize });
+    Ok(out)
 }
 
 fn range(o: &Observed, method: &str, percentile: f64) -> Result<Range> {

@@ -13,9 +13,10 @@ mod shapes;
 mod transposes;
 
 use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Rule, apply_rules};
+use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Rule, Run, apply_rules};
 
-pub struct Canonicalize;
+pub static PASS: Pass =
+    Pass { name: "canonicalize", source: include_str!("mod.rs"), effect: Effect::Exact, options: &[], rules: RULES, run: Run::Code(run) };
 
 static RULES: &[Rule] = &[
     arithmetic::IDENTITY,
@@ -39,23 +40,9 @@ static RULES: &[Rule] = &[
     transposes::TRANSPOSE_TRANSPOSE,
 ];
 
-impl Pass for Canonicalize {
-    fn name(&self) -> &'static str {
-        "canonicalize"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn rules(&self) -> &'static [Rule] {
-        RULES
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let mut out = control::constant_ifs(graph, ctx)?;
-        out.merge(shapes::known_values(graph, ctx)?);
-        out.merge(apply_rules(graph, RULES, ctx)?);
-        Ok(out)
-    }
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let mut out = control::constant_ifs(graph, ctx)?;
+    out.merge(shapes::known_values(graph, ctx)?);
+    out.merge(apply_rules(graph, RULES, ctx)?);
+    Ok(out)
 }

@@ -10,59 +10,47 @@ use crate::common::codes::{Codes, Grid, Unit};
 use crate::common::layers::{Form, Layer};
 use crate::common::{nbits, nothing_done};
 use lapidary_ir::{Attrs, DType, Graph, NodeId, NodeSpec, Result, Tensor, Type, Value};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, newest_op, origin, replace_value};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run, newest_op, origin, replace_value};
 
-pub struct ConvertQuantized;
+pub static PASS: Pass =
+    Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Rounding, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "convert-quantized";
 
-impl Pass for ConvertQuantized {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[OptionSpec::new("to", Kind::Choice(&["qdq", "matmulnbits"]), Some("qdq"), "the operators that are written")];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let to_nbits = ctx.options.text("to") == Some("matmulnbits");
-        let mut out = Outcome::default();
-        for id in graph.operators() {
-            if !graph.contains(id) || !ctx.selected(graph, id) {
+const OPTIONS: &[OptionSpec] = &[OptionSpec::new("to", Kind::Choice(&["qdq", "matmulnbits"]), Some("qdq"), "the operators that are written")];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let to_nbits = ctx.options.text("to") == Some("matmulnbits");
+    let mut out = Outcome::default();
+    for id in graph.operators() {
+        if !graph.contains(id) || !ctx.selected(graph, id) {
+            continue;
+        }
+        let found = if to_nbits { dequantized(graph, id) } else { packed(graph, id) };
+        let (layer, codes) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(reason) => {
+                ctx.miss(NAME, graph, id, reason);
                 continue;
             }
-            let found = if to_nbits { dequantized(graph, id) } else { packed(graph, id) };
-            let (layer, codes) = match found {
-                Ok(Some(found)) => found,
-                Ok(None) => continue,
-                Err(reason) => {
-                    ctx.miss(NAME, graph, id, reason);
-                    continue;
-                }
-            };
-            if to_nbits {
-                if let Some(reason) = nbits::not_nbits(graph, &layer, &codes) {
-                    ctx.miss(NAME, graph, id, reason);
-                    continue;
-                }
-                nbits::write_nbits(graph, NAME, &layer, &codes)?;
-            } else {
-                let layer = product(graph, id, layer, codes.grid.dtype)?;
-                nbits::write_qdq(graph, ctx, NAME, &layer, &codes)?;
+        };
+        if to_nbits {
+            if let Some(reason) = nbits::not_nbits(graph, &layer, &codes) {
+                ctx.miss(NAME, graph, id, reason);
+                continue;
             }
-            out.touch("weights", 1);
+            nbits::write_nbits(graph, NAME, &layer, &codes)?;
+        } else {
+            let layer = product(graph, id, layer, codes.grid.dtype)?;
+            nbits::write_qdq(graph, ctx, NAME, &layer, &codes)?;
         }
-        if !out.changed {
-            nothing_done(ctx, NAME)?;
-        }
-        Ok(out)
+        out.touch("weights", 1);
     }
+    if !out.changed {
+        nothing_done(ctx, NAME)?;
+    }
+    Ok(out)
 }
 
 /// The weight's name, from that of its codes.

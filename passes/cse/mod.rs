@@ -7,31 +7,20 @@
 use crate::common::is_random;
 use lapidary_ir::{Graph, NodeId, Result, ValueId};
 use lapidary_ops::{find, schema};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, check_replacement, for_each_graph, replace_value};
+use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Run, check_replacement, for_each_graph, replace_value};
 use rustc_hash::FxHashMap;
 
-pub struct Cse;
+pub static PASS: Pass = Pass { name: "cse", source: include_str!("mod.rs"), effect: Effect::Exact, options: &[], rules: &[], run: Run::Code(run) };
 
-impl Pass for Cse {
-    fn name(&self) -> &'static str {
-        "cse"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let mut out = Outcome::default();
-        for_each_graph(graph, &mut |g, _| {
-            merge_constants(g, &mut out);
-            merge_nodes(g, ctx, &mut out)?;
-            g.sweep();
-            Ok(())
-        })?;
-        Ok(out)
-    }
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let mut out = Outcome::default();
+    for_each_graph(graph, &mut |g, _| {
+        merge_constants(g, &mut out);
+        merge_nodes(g, ctx, &mut out)?;
+        g.sweep();
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 fn merge_constants(g: &mut Graph, out: &mut Outcome) {

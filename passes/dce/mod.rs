@@ -5,34 +5,23 @@
 
 use lapidary_ir::{Graph, NodeId, Result};
 use lapidary_ops::schema::{self, Arity};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, for_each_graph};
+use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Run, for_each_graph};
 
-pub struct Dce;
+pub static PASS: Pass = Pass { name: "dce", source: include_str!("mod.rs"), effect: Effect::Exact, options: &[], rules: &[], run: Run::Code(run) };
 
-impl Pass for Dce {
-    fn name(&self) -> &'static str {
-        "dce"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn run(&self, graph: &mut Graph, _: &mut PassCtx<'_>) -> Result<Outcome> {
-        let mut out = Outcome::default();
-        // Inner graphs come first, so a capture that only dead nodes used is gone before the outer graph is swept.
-        for_each_graph(graph, &mut |g, _| {
-            out.touch("dead-node", sweep(g));
-            for id in g.operators() {
-                out.touch("unused-capture", drop_captures(g, id));
-                out.touch("unused-output", drop_outputs(g, id));
-            }
-            out.touch("dead-node", sweep(g));
-            Ok(())
-        })?;
-        Ok(out)
-    }
+fn run(graph: &mut Graph, _: &mut PassCtx<'_>) -> Result<Outcome> {
+    let mut out = Outcome::default();
+    // Inner graphs come first, so a capture that only dead nodes used is gone before the outer graph is swept.
+    for_each_graph(graph, &mut |g, _| {
+        out.touch("dead-node", sweep(g));
+        for id in g.operators() {
+            out.touch("unused-capture", drop_captures(g, id));
+            out.touch("unused-output", drop_outputs(g, id));
+        }
+        out.touch("dead-node", sweep(g));
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 /// Sweeps; counts operators alone, since a constant that goes with its last user is no news.

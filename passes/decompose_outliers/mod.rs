@@ -12,72 +12,60 @@ use crate::common::layers::{self, Form, Layer, Scope};
 use crate::common::nothing_done;
 use crate::common::quant::STAYS_FLOAT;
 use lapidary_ir::{Attrs, Diagnostic, Dim, Graph, NodeId, NodeSpec, Result, Shape, Tensor, Type, Value, ValueId};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, newest_op, origin, replace_value};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run, newest_op, origin, replace_value};
 use std::collections::BTreeMap;
 
-pub struct DecomposeOutliers;
+pub static PASS: Pass =
+    Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Rounding, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "decompose-outliers";
 
-impl Pass for DecomposeOutliers {
-    fn name(&self) -> &'static str {
-        NAME
+const OPTIONS: &[OptionSpec] =
+    &[DATA, BATCH, OptionSpec::new("threshold", Kind::Float, Some("6"), "the magnitude from which an input is an outlier")];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let threshold = ctx.options.float("threshold").unwrap_or(6.0);
+    if threshold.is_nan() || threshold <= 0.0 {
+        return Err(Diagnostic::error("pass-option", format!("'threshold' is {threshold}, which is no magnitude")).into());
     }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Rounding
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] =
-            &[DATA, BATCH, OptionSpec::new("threshold", Kind::Float, Some("6"), "the magnitude from which an input is an outlier")];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let threshold = ctx.options.float("threshold").unwrap_or(6.0);
-        if threshold.is_nan() || threshold <= 0.0 {
-            return Err(Diagnostic::error("pass-option", format!("'threshold' is {threshold}, which is no magnitude")).into());
+    let mut found = layers::find(graph, ctx, NAME, Scope { head: true, embeddings: false });
+    found.retain(|l| !matches!(l.form, Form::Conv { .. }));
+    let seen = if found.is_empty() { vec![] } else { observe(graph, ctx, NAME, &found.iter().collect::<Vec<_>>(), false)? };
+    let mut out = Outcome::default();
+    let mut split = Split { picked: BTreeMap::new() };
+    let (mut columns, mut all) = (0, 0);
+    for (layer, seen) in found.iter().zip(&seen) {
+        let (apart, rest): (Vec<usize>, Vec<usize>) = (0..layer.columns).partition(|c| seen.max_abs[*c] >= threshold);
+        all += layer.columns;
+        if apart.is_empty() {
+            continue;
         }
-        let mut found = layers::find(graph, ctx, NAME, Scope { head: true, embeddings: false });
-        found.retain(|l| !matches!(l.form, Form::Conv { .. }));
-        let seen = if found.is_empty() { vec![] } else { observe(graph, ctx, NAME, &found.iter().collect::<Vec<_>>(), false)? };
-        let mut out = Outcome::default();
-        let mut split = Split { picked: BTreeMap::new() };
-        let (mut columns, mut all) = (0, 0);
-        for (layer, seen) in found.iter().zip(&seen) {
-            let (apart, rest): (Vec<usize>, Vec<usize>) = (0..layer.columns).partition(|c| seen.max_abs[*c] >= threshold);
-            all += layer.columns;
-            if apart.is_empty() {
-                continue;
-            }
-            let node = graph.node(layer.readers[0].0);
-            let refused = if apart.len() * 2 > layer.columns {
-                Some(format!("{} of its {} columns are outliers", apart.len(), layer.columns))
-            } else if node.attrs.float("alpha").unwrap_or(1.0) != 1.0 {
-                Some("it scales its product".to_string())
-            } else if node.is("Gemm") && ctx.target_opset < 11 {
-                Some(format!("a Gemm without bias needs opset 11, the result is written in {}", ctx.target_opset))
-            } else {
-                None
-            };
-            if let Some(reason) = refused {
-                ctx.miss(NAME, graph, layer.readers[0].0, reason);
-                continue;
-            }
-            columns += apart.len();
-            split.layer(graph, layer, &apart, &rest)?;
-            out.touch("layers", 1);
-        }
-        if out.changed {
-            graph.sweep();
-            let text = format!("{columns} of {all} columns ({:.1} %) stay in floats", 100.0 * columns as f64 / all as f64);
-            ctx.note(Diagnostic::error("outliers", text));
+        let node = graph.node(layer.readers[0].0);
+        let refused = if apart.len() * 2 > layer.columns {
+            Some(format!("{} of its {} columns are outliers", apart.len(), layer.columns))
+        } else if node.attrs.float("alpha").unwrap_or(1.0) != 1.0 {
+            Some("it scales its product".to_string())
+        } else if node.is("Gemm") && ctx.target_opset < 11 {
+            Some(format!("a Gemm without bias needs opset 11, the result is written in {}", ctx.target_opset))
         } else {
-            nothing_done(ctx, NAME)?;
+            None
+        };
+        if let Some(reason) = refused {
+            ctx.miss(NAME, graph, layer.readers[0].0, reason);
+            continue;
         }
-        Ok(out)
+        columns += apart.len();
+        split.layer(graph, layer, &apart, &rest)?;
+        out.touch("layers", 1);
     }
+    if out.changed {
+        graph.sweep();
+        let text = format!("{columns} of {all} columns ({:.1} %) stay in floats", 100.0 * columns as f64 / all as f64);
+        ctx.note(Diagnostic::error("outliers", text));
+    } else {
+        nothing_done(ctx, NAME)?;
+    }
+    Ok(out)
 }
 
 struct Split {

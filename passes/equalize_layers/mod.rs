@@ -11,51 +11,40 @@ use crate::common::layers::{self, Layer, Scope};
 use crate::common::nothing_done;
 use crate::common::scaling::{Joint, joints, power_of_two};
 use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Run};
 use std::collections::BTreeSet;
 
-pub struct EqualizeLayers;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Exact, options: &[], rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "equalize-layers";
 
 /// Rounds over all pairs; scales settle within a few.
 const ROUNDS: usize = 20;
 
-impl Pass for EqualizeLayers {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let mut found = layers::find(graph, ctx, NAME, Scope { head: true, embeddings: false });
-        let joints = joints(graph, ctx, NAME, &found);
-        let mut touched = BTreeSet::new();
-        for _ in 0..ROUNDS {
-            let mut changed = false;
-            for (number, joint) in joints.iter().enumerate() {
-                let Some(scales) = scales(graph, &found, joint) else { continue };
-                if scales.iter().any(|s| *s != 1.0) {
-                    joint.scale(graph, NAME, &mut found, &scales)?;
-                    touched.insert(number);
-                    changed = true;
-                }
-            }
-            if !changed {
-                break;
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let mut found = layers::find(graph, ctx, NAME, Scope { head: true, embeddings: false });
+    let joints = joints(graph, ctx, NAME, &found);
+    let mut touched = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let mut changed = false;
+        for (number, joint) in joints.iter().enumerate() {
+            let Some(scales) = scales(graph, &found, joint) else { continue };
+            if scales.iter().any(|s| *s != 1.0) {
+                joint.scale(graph, NAME, &mut found, &scales)?;
+                touched.insert(number);
+                changed = true;
             }
         }
-        let mut out = Outcome::default();
-        out.touch("pairs", touched.len());
-        if joints.is_empty() {
-            nothing_done(ctx, NAME)?;
+        if !changed {
+            break;
         }
-        Ok(out)
     }
+    let mut out = Outcome::default();
+    out.touch("pairs", touched.len());
+    if joints.is_empty() {
+        nothing_done(ctx, NAME)?;
+    }
+    Ok(out)
 }
 
 /// What makes the two sides equally large; `None` where no layer comes before.

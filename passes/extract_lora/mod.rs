@@ -15,91 +15,78 @@ use crate::common::linalg::svd;
 use crate::common::modules::{self, Role, Site, store};
 use faer::Mat;
 use lapidary_ir::{Diagnostic, Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub struct ExtractLora;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "extract-lora";
 
-impl Pass for ExtractLora {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new("base", Kind::Text, None, "the model before fine-tuning"),
-            OptionSpec::new("rank", Kind::Int, None, "the rank of each difference, or its limit (default 8 without 'energy')"),
-            OptionSpec::new("energy", Kind::Float, None, "the part of the squares of each difference that stays, above 0 and up to 1"),
-            OptionSpec::new("out", Kind::Text, None, "the folder that the adapter is written to"),
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let (limit, energy) = amounts(ctx)?;
-        let base = ctx.data.model(ctx.options.required(NAME, "base")?)?;
-        let folder = ctx.options.required(NAME, "out")?.trim_end_matches('/').to_string();
-        let old = modules::find(&base);
-        let mut adapter = Adapter::default();
-        let mut covered = BTreeSet::new();
-        let mut out = Outcome::default();
-        let (mut kept, mut all) = (0.0, 0.0);
-        for site in modules::find(graph) {
-            let pair = old.iter().find(|o| o.name == site.name && o.role == site.role && o.turned == site.turned);
-            let Some(pair) = pair.filter(|o| (o.rows, o.columns) == (site.rows, site.columns)) else { continue };
-            let Some(reader) = site.readers.iter().find(|r| ctx.selected(graph, r.node)).map(|r| r.node) else { continue };
-            let (Some(new), Some(before)) = (site.matrix(graph), pair.matrix(&base)) else { continue };
-            let delta = &new - &before;
-            if delta.col_iter().all(|c| c.iter().all(|v| *v == 0.0)) {
-                continue;
-            }
-            let Some(module) = module(&site) else {
-                ctx.miss(NAME, graph, reader, "nothing names the module that it is");
-                continue;
-            };
-            if site.groups > 1 {
-                ctx.miss(NAME, graph, reader, "its groups keep channels apart");
-                continue;
-            }
-            let Some((u, s, v)) = svd(delta.as_ref()) else {
-                ctx.miss(NAME, graph, reader, "the difference has no singular values");
-                continue;
-            };
-            let rank = rank(&s, limit, energy);
-            all += s.iter().map(|s| s * s).sum::<f64>();
-            kept += s.iter().take(rank).map(|s| s * s).sum::<f64>();
-            // Each side gets the root of the singular values, so that both are of a like size.
-            let b = Mat::from_fn(site.rows, rank, |r, c| u[(r, c)] * s[c].sqrt());
-            let a = Mat::from_fn(rank, site.columns, |r, c| v[(c, r)] * s[r].sqrt());
-            let readers: Vec<usize> = (0..site.readers.len()).collect();
-            store::store(graph, NAME, &site, &readers, &(before + &b * &a))?;
-            adapter.add(&module, &site, &a, &b);
-            covered.insert(site.name.clone());
-            out.touch("weights", 1);
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("base", Kind::Text, None, "the model before fine-tuning"),
+    OptionSpec::new("rank", Kind::Int, None, "the rank of each difference, or its limit (default 8 without 'energy')"),
+    OptionSpec::new("energy", Kind::Float, None, "the part of the squares of each difference that stays, above 0 and up to 1"),
+    OptionSpec::new("out", Kind::Text, None, "the folder that the adapter is written to"),
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let (limit, energy) = amounts(ctx)?;
+    let base = ctx.data.model(ctx.options.required(NAME, "base")?)?;
+    let folder = ctx.options.required(NAME, "out")?.trim_end_matches('/').to_string();
+    let old = modules::find(&base);
+    let mut adapter = Adapter::default();
+    let mut covered = BTreeSet::new();
+    let mut out = Outcome::default();
+    let (mut kept, mut all) = (0.0, 0.0);
+    for site in modules::find(graph) {
+        let pair = old.iter().find(|o| o.name == site.name && o.role == site.role && o.turned == site.turned);
+        let Some(pair) = pair.filter(|o| (o.rows, o.columns) == (site.rows, site.columns)) else { continue };
+        let Some(reader) = site.readers.iter().find(|r| ctx.selected(graph, r.node)).map(|r| r.node) else { continue };
+        let (Some(new), Some(before)) = (site.matrix(graph), pair.matrix(&base)) else { continue };
+        let delta = &new - &before;
+        if delta.col_iter().all(|c| c.iter().all(|v| *v == 0.0)) {
+            continue;
         }
-        if adapter.ranks.is_empty() {
-            return Err(Diagnostic::error("nothing-done", "no weight differs from the base's weight of the same name").into());
+        let Some(module) = module(&site) else {
+            ctx.miss(NAME, graph, reader, "nothing names the module that it is");
+            continue;
+        };
+        if site.groups > 1 {
+            ctx.miss(NAME, graph, reader, "its groups keep channels apart");
+            continue;
         }
-        let others = others(graph, &base, &covered);
-        if !others.is_empty() {
-            let d = Diagnostic::error("not-extracted", format!("{} other constants differ from the base and are not in the adapter", others.len()));
-            ctx.note(others.into_iter().fold(d, |d, name| d.note(name)));
-        }
-        ctx.data.write(&format!("{folder}/adapter_config.json"), adapter.config().as_bytes())?;
-        ctx.data.write(&format!("{folder}/adapter_model.safetensors"), &adapter.file()?)?;
-        let share = if all > 0.0 { 100.0 * kept / all } else { 100.0 };
-        let text = format!("{} modules, ranks up to {}, hold {share:.4} % of the squares of what differs", adapter.ranks.len(), adapter.largest());
-        ctx.note(Diagnostic::error("extracted", text));
-        Ok(out)
+        let Some((u, s, v)) = svd(delta.as_ref()) else {
+            ctx.miss(NAME, graph, reader, "the difference has no singular values");
+            continue;
+        };
+        let rank = rank(&s, limit, energy);
+        all += s.iter().map(|s| s * s).sum::<f64>();
+        kept += s.iter().take(rank).map(|s| s * s).sum::<f64>();
+        // Each side gets the root of the singular values, so that both are of a like size.
+        let b = Mat::from_fn(site.rows, rank, |r, c| u[(r, c)] * s[c].sqrt());
+        let a = Mat::from_fn(rank, site.columns, |r, c| v[(c, r)] * s[r].sqrt());
+        let readers: Vec<usize> = (0..site.readers.len()).collect();
+        store::store(graph, NAME, &site, &readers, &(before + &b * &a))?;
+        adapter.add(&module, &site, &a, &b);
+        covered.insert(site.name.clone());
+        out.touch("weights", 1);
     }
+    if adapter.ranks.is_empty() {
+        return Err(Diagnostic::error("nothing-done", "no weight differs from the base's weight of the same name").into());
+    }
+    let others = others(graph, &base, &covered);
+    if !others.is_empty() {
+        let d = Diagnostic::error("not-extracted", format!("{} other constants differ from the base and are not in the adapter", others.len()));
+        ctx.note(others.into_iter().fold(d, |d, name| d.note(name)));
+    }
+    ctx.data.write(&format!("{folder}/adapter_config.json"), adapter.config().as_bytes())?;
+    ctx.data.write(&format!("{folder}/adapter_model.safetensors"), &adapter.file()?)?;
+    let share = if all > 0.0 { 100.0 * kept / all } else { 100.0 };
+    let text = format!("{} modules, ranks up to {}, hold {share:.4} % of the squares of what differs", adapter.ranks.len(), adapter.largest());
+    ctx.note(Diagnostic::error("extracted", text));
+    Ok(out)
 }
 
 fn amounts(ctx: &PassCtx<'_>) -> Result<(usize, Option<f64>)> {

@@ -16,42 +16,29 @@ mod place;
 
 use crate::common::{nothing_done, quant::Statistics};
 use lapidary_ir::{Diagnostic, Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
-pub struct FakeQuant;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 pub(crate) const NAME: &str = "fake-quant";
 
-impl Pass for FakeQuant {
-    fn name(&self) -> &'static str {
-        NAME
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("weights", Kind::Choice(&["int8"]), Some("int8"), "the type of weights"),
+    OptionSpec::new("activations", Kind::Choice(&["uint8", "int8"]), None, "the type of activations (default: the profile's)"),
+    OptionSpec::new("granularity", Kind::Choice(&["channel", "tensor"]), Some("channel"), "one scale per output channel, or per weight"),
+    OptionSpec::new("profile", Kind::Choice(&["ort", "tensorrt", "openvino"]), Some("ort"), "the runtime whose conventions are followed"),
+    OptionSpec::new("ops", Kind::Words, Some("Conv|Gemm|MatMul"), "the operators to quantize, separated by |"),
+    OptionSpec::new("embeddings", Kind::Bool, Some("true"), "whether tables of Gather are quantized"),
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let Some(statistics) = ctx.get::<Statistics>().cloned() else {
+        let d = Diagnostic::error("no-statistics", "fake-quant needs to know which values appear, and no calibrate ran before it");
+        return Err(d.help("write calibrate{data=\"…\"}, fake-quant, fold-quant").into());
+    };
+    let out = place::place(graph, ctx, &statistics)?;
+    if !out.changed {
+        nothing_done(ctx, NAME)?;
     }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new("weights", Kind::Choice(&["int8"]), Some("int8"), "the type of weights"),
-            OptionSpec::new("activations", Kind::Choice(&["uint8", "int8"]), None, "the type of activations (default: the profile's)"),
-            OptionSpec::new("granularity", Kind::Choice(&["channel", "tensor"]), Some("channel"), "one scale per output channel, or per weight"),
-            OptionSpec::new("profile", Kind::Choice(&["ort", "tensorrt", "openvino"]), Some("ort"), "the runtime whose conventions are followed"),
-            OptionSpec::new("ops", Kind::Words, Some("Conv|Gemm|MatMul"), "the operators to quantize, separated by |"),
-            OptionSpec::new("embeddings", Kind::Bool, Some("true"), "whether tables of Gather are quantized"),
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let Some(statistics) = ctx.get::<Statistics>().cloned() else {
-            let d = Diagnostic::error("no-statistics", "fake-quant needs to know which values appear, and no calibrate ran before it");
-            return Err(d.help("write calibrate{data=\"…\"}, fake-quant, fold-quant").into());
-        };
-        let out = place::place(graph, ctx, &statistics)?;
-        if !out.changed {
-            nothing_done(ctx, NAME)?;
-        }
-        Ok(out)
-    }
+    Ok(out)
 }

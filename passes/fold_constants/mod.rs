@@ -8,47 +8,34 @@
 use crate::common::{is_random, replace_by_constant};
 use lapidary_ir::{Graph, NodeId, Result};
 use lapidary_ops::{Datum, EvalOptions, evaluate_node, find};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, for_each_graph};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run, for_each_graph};
 
-pub struct FoldConstants;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: // The evaluator sums in f64: a folded contraction may round differently from one that runs.
+        Effect::Rounding, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "fold-constants";
 
-impl Pass for FoldConstants {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        // The evaluator sums in f64: a folded contraction may round differently from one that runs.
-        Effect::Rounding
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new("limit", Kind::Int, None, "the most bytes that the result of one node may take (default: 16 MiB)"),
-            OptionSpec::new("growth", Kind::Int, Some("65536"), "bytes that one folded node may add to the file"),
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let limit = ctx.options.int("limit").map_or(ctx.limits.fold_bytes, |v| v.max(0) as usize);
-        let growth = ctx.options.int("growth").unwrap_or(65536).max(0) as usize;
-        let mut out = Outcome::default();
-        for_each_graph(graph, &mut |g, _| {
-            for id in g.topological()? {
-                match fold(g, id, ctx, limit, growth) {
-                    Folded::Yes => out.touch(NAME, 1),
-                    Folded::NotConstant => {}
-                    Folded::No(reason) => ctx.miss(NAME, g, id, reason),
-                }
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("limit", Kind::Int, None, "the most bytes that the result of one node may take (default: 16 MiB)"),
+    OptionSpec::new("growth", Kind::Int, Some("65536"), "bytes that one folded node may add to the file"),
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let limit = ctx.options.int("limit").map_or(ctx.limits.fold_bytes, |v| v.max(0) as usize);
+    let growth = ctx.options.int("growth").unwrap_or(65536).max(0) as usize;
+    let mut out = Outcome::default();
+    for_each_graph(graph, &mut |g, _| {
+        for id in g.topological()? {
+            match fold(g, id, ctx, limit, growth) {
+                Folded::Yes => out.touch(NAME, 1),
+                Folded::NotConstant => {}
+                Folded::No(reason) => ctx.miss(NAME, g, id, reason),
             }
-            g.sweep();
-            Ok(())
-        })?;
-        Ok(out)
-    }
+        }
+        g.sweep();
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 enum Folded {

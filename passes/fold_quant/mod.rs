@@ -16,58 +16,45 @@ mod bias;
 mod fold;
 
 use lapidary_ir::{Diagnostic, Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
-pub struct FoldQuant;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 pub(crate) const NAME: &str = "fold-quant";
 
-impl Pass for FoldQuant {
-    fn name(&self) -> &'static str {
-        NAME
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new(
+        "format",
+        Kind::Choice(&["qdq", "qoperator"]),
+        Some("qdq"),
+        "how integers are written: operators between pairs of nodes, or operators on integers",
+    ),
+    OptionSpec::new("records", Kind::Bool, Some("false"), "whether the exporter's records on nodes stay"),
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    if ctx.options.text("format") == Some("qoperator") {
+        let d = Diagnostic::unsupported("qoperator", "the form with integer operators is not written yet");
+        return Err(d.help("use format=qdq, which runtimes fuse into the same kernels").into());
     }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
+    let mut out = Outcome::default();
+    bias::raise_weight_scales(graph, ctx, &mut out)?;
+    fold::weights(graph, ctx, &mut out)?;
+    bias::quantize(graph, ctx, &mut out)?;
+    fold::tables(graph, ctx, &mut out);
+    fold::activations(graph, ctx, &mut out);
+    if !ctx.options.flag("records") {
+        drop_records(graph, ctx, &mut out);
     }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
+    graph.sweep();
+    let (quantizers, per_channel) = fold::forms(graph);
+    if quantizers {
+        ctx.raise_opset(10, "QuantizeLinear and DequantizeLinear came with it");
     }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new(
-                "format",
-                Kind::Choice(&["qdq", "qoperator"]),
-                Some("qdq"),
-                "how integers are written: operators between pairs of nodes, or operators on integers",
-            ),
-            OptionSpec::new("records", Kind::Bool, Some("false"), "whether the exporter's records on nodes stay"),
-        ];
-        OPTIONS
+    if per_channel {
+        ctx.raise_opset(13, "scales per channel came with it");
     }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        if ctx.options.text("format") == Some("qoperator") {
-            let d = Diagnostic::unsupported("qoperator", "the form with integer operators is not written yet");
-            return Err(d.help("use format=qdq, which runtimes fuse into the same kernels").into());
-        }
-        let mut out = Outcome::default();
-        bias::raise_weight_scales(graph, ctx, &mut out)?;
-        fold::weights(graph, ctx, &mut out)?;
-        bias::quantize(graph, ctx, &mut out)?;
-        fold::tables(graph, ctx, &mut out);
-        fold::activations(graph, ctx, &mut out);
-        if !ctx.options.flag("records") {
-            drop_records(graph, ctx, &mut out);
-        }
-        graph.sweep();
-        let (quantizers, per_channel) = fold::forms(graph);
-        if quantizers {
-            ctx.raise_opset(10, "QuantizeLinear and DequantizeLinear came with it");
-        }
-        if per_channel {
-            ctx.raise_opset(13, "scales per channel came with it");
-        }
-        Ok(out)
-    }
+    Ok(out)
 }
 
 /// What PyTorch's exporter says of each node for its own debugging. `name_scopes`, the module path, stays.

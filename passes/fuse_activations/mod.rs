@@ -5,9 +5,10 @@
 
 use crate::common::neutral;
 use lapidary_ir::{Attrs, Result};
-use lapidary_rewrite::{Effect, Match, Patch, Reason, Rule, RulePass, always, applies, ensure};
+use lapidary_rewrite::{Effect, Match, Pass, Patch, Reason, Rule, Run, always, applies, ensure};
 
-pub static PASS: RulePass = RulePass { name: "fuse-activations", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
+pub static PASS: Pass =
+    Pass { name: "fuse-activations", source: include_str!("mod.rs"), effect: Effect::Rounding, options: &[], rules: RULES, run: Run::Rules };
 
 static RULES: &[Rule] = &[
     Rule::new(

@@ -14,11 +14,12 @@ mod mask;
 mod scores;
 
 use lapidary_ir::Attrs;
-use lapidary_rewrite::{Effect, Match, Patch, Reason, Rule, RulePass, applies, ensure};
+use lapidary_rewrite::{Effect, Match, Pass, Patch, Reason, Rule, Run, applies, ensure};
 use mask::Mask;
 use scores::Scores;
 
-pub static PASS: RulePass = RulePass { name: "fuse-attention", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
+pub static PASS: Pass =
+    Pass { name: "fuse-attention", source: include_str!("mod.rs"), effect: Effect::Rounding, options: &[], rules: RULES, run: Run::Rules };
 
 static RULES: &[Rule] = &[
     Rule::new(

@@ -8,9 +8,10 @@
 mod affine;
 
 use lapidary_ir::Result;
-use lapidary_rewrite::{Effect, Match, Reason, Rule, RulePass, ensure};
+use lapidary_rewrite::{Effect, Match, Pass, Reason, Rule, Run, ensure};
 
-pub static PASS: RulePass = RulePass { name: "fuse-conv-bn", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
+pub static PASS: Pass =
+    Pass { name: "fuse-conv-bn", source: include_str!("mod.rs"), effect: Effect::Rounding, options: &[], rules: RULES, run: Run::Rules };
 
 static RULES: &[Rule] = &[
     Rule::new(

@@ -4,9 +4,10 @@
 //! units"). The order of the products and `x/√2` as a product with 0.7071 are all recognised. Refused where the target opset lacks Gelu.
 
 use lapidary_ir::{Attrs, Result};
-use lapidary_rewrite::{Effect, Match, Patch, Reason, Rule, RulePass};
+use lapidary_rewrite::{Effect, Match, Pass, Patch, Reason, Rule, Run};
 
-pub static PASS: RulePass = RulePass { name: "fuse-gelu", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
+pub static PASS: Pass =
+    Pass { name: "fuse-gelu", source: include_str!("mod.rs"), effect: Effect::Rounding, options: &[], rules: RULES, run: Run::Rules };
 
 macro_rules! erf_rules {
     ($name:literal, $inner:literal) => {

@@ -4,9 +4,10 @@
 //! operator, other axes than the last ones, scale or shift that is not constant of the normalized shape, an ε that is not one number.
 
 use lapidary_ir::{Attrs, Result};
-use lapidary_rewrite::{Effect, Match, Patch, Reason, Rule, RulePass, ensure};
+use lapidary_rewrite::{Effect, Match, Pass, Patch, Reason, Rule, Run, ensure};
 
-pub static PASS: RulePass = RulePass { name: "fuse-layer-norm", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
+pub static PASS: Pass =
+    Pass { name: "fuse-layer-norm", source: include_str!("mod.rs"), effect: Effect::Rounding, options: &[], rules: RULES, run: Run::Rules };
 
 /// The pattern with a given square and a given way to divide.
 macro_rules! pattern {

@@ -4,9 +4,10 @@
 //! Products of higher rank stay: Gemm would need two reshapes, which cost more than the sum saves.
 
 use lapidary_ir::Attrs;
-use lapidary_rewrite::{Effect, Rule, RulePass, applies, ensure};
+use lapidary_rewrite::{Effect, Pass, Rule, Run, applies, ensure};
 
-pub static PASS: RulePass = RulePass { name: "fuse-matmul-add", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
+pub static PASS: Pass =
+    Pass { name: "fuse-matmul-add", source: include_str!("mod.rs"), effect: Effect::Rounding, options: &[], rules: RULES, run: Run::Rules };
 
 static RULES: &[Rule] = &[Rule::new(
     "matmul-add",

@@ -5,41 +5,30 @@
 
 use crate::common::replace_by_constant;
 use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, for_each_graph};
+use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Run, for_each_graph};
 
-pub struct LiftConstants;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Exact, options: &[], rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "lift-constants";
 
-impl Pass for LiftConstants {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let mut out = Outcome::default();
-        for_each_graph(graph, &mut |g, _| {
-            for id in g.topological()? {
-                if !g.node(id).is("Constant") || !ctx.selected(g, id) || g.use_count(id.out(0)) == 0 {
-                    continue;
-                }
-                match g.as_constant(id.out(0)).cloned() {
-                    _ if g.is_output(id.out(0)) => ctx.miss(NAME, g, id, "it is an output of the graph"),
-                    None => ctx.miss(NAME, g, id, "it holds no dense tensor"),
-                    Some(t) => {
-                        replace_by_constant(g, id.out(0), t, NAME);
-                        out.touch(NAME, 1);
-                    }
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let mut out = Outcome::default();
+    for_each_graph(graph, &mut |g, _| {
+        for id in g.topological()? {
+            if !g.node(id).is("Constant") || !ctx.selected(g, id) || g.use_count(id.out(0)) == 0 {
+                continue;
+            }
+            match g.as_constant(id.out(0)).cloned() {
+                _ if g.is_output(id.out(0)) => ctx.miss(NAME, g, id, "it is an output of the graph"),
+                None => ctx.miss(NAME, g, id, "it holds no dense tensor"),
+                Some(t) => {
+                    replace_by_constant(g, id.out(0), t, NAME);
+                    out.touch(NAME, 1);
                 }
             }
-            g.sweep();
-            Ok(())
-        })?;
-        Ok(out)
-    }
+        }
+        g.sweep();
+        Ok(())
+    })?;
+    Ok(out)
 }

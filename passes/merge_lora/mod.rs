@@ -38,91 +38,78 @@ use adapter::Adapter;
 use combine::{Change, Method};
 use faer::Mat;
 use lapidary_ir::{Diagnostic, Graph, NodeId, Result, Tensor, ValueId};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 use map::Names;
 use place::{Finder, Place, Problem};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub struct MergeLora;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "merge-lora";
 
-impl Pass for MergeLora {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new("adapter", Kind::Text, None, "the adapter's folder, or several separated by commas"),
-            OptionSpec::new("weights", Kind::Text, None, "what each adapter counts, separated by commas (default 1 each)"),
-            OptionSpec::new("map", Kind::Text, None, "module=weight pairs separated by commas, or a TOML or JSON file of them"),
-            OptionSpec::new("base", Kind::Text, None, "the base model's safetensors file: modules are also found by their values in it"),
-            OptionSpec::new("unmerge", Kind::Bool, Some("false"), "subtract what merging added"),
-            OptionSpec::new(
-                "combine",
-                Kind::Choice(&["linear", "ties", "dare", "dare-ties", "magnitude"]),
-                Some("linear"),
-                "how several adapters become one",
-            ),
-            OptionSpec::new("of", Kind::Choice(&["deltas", "factors"]), Some("deltas"), "what is combined: what adapters add, or their A and B"),
-            OptionSpec::new("density", Kind::Float, None, "the part of each adapter that stays, for ties, dare and magnitude"),
-            OptionSpec::new("sign", Kind::Choice(&["total", "frequency"]), Some("total"), "how ties elects a sign"),
-            OptionSpec::new("seed", Kind::Int, Some("0"), "what dare draws from"),
-            OptionSpec::new("rank", Kind::Int, None, "cut what is added to each weight to this rank"),
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let method = Method::of(ctx)?;
-        let map = Names::read(ctx)?;
-        let undo = ctx.options.flag("unmerge");
-        let adapters = read(ctx, undo)?;
-        let changes = changes(&adapters, undo)?;
-        let sites = modules::find(graph);
-        let finder = Finder::new(graph, &sites, &map);
-        let (mut places, mut problems) = finder.place(&changes, ctx)?;
-        let saved: Vec<_> = adapters.iter().flat_map(|(_, a)| a.saved.iter()).collect();
-        let (targets, missing) = saved::place(&finder, &saved);
-        problems.extend(missing);
-        for key in map.keys() {
-            let of = |name: &str| name == key || name.strip_suffix(".weight") == Some(key);
-            if !changes.iter().any(|c| of(&c.module)) && !saved.iter().any(|s| of(s.0)) {
-                problems.push(Problem { keys: vec![], why: format!("the map speaks of '{key}', which the adapter does not have") });
-            }
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("adapter", Kind::Text, None, "the adapter's folder, or several separated by commas"),
+    OptionSpec::new("weights", Kind::Text, None, "what each adapter counts, separated by commas (default 1 each)"),
+    OptionSpec::new("map", Kind::Text, None, "module=weight pairs separated by commas, or a TOML or JSON file of them"),
+    OptionSpec::new("base", Kind::Text, None, "the base model's safetensors file: modules are also found by their values in it"),
+    OptionSpec::new("unmerge", Kind::Bool, Some("false"), "subtract what merging added"),
+    OptionSpec::new(
+        "combine",
+        Kind::Choice(&["linear", "ties", "dare", "dare-ties", "magnitude"]),
+        Some("linear"),
+        "how several adapters become one",
+    ),
+    OptionSpec::new("of", Kind::Choice(&["deltas", "factors"]), Some("deltas"), "what is combined: what adapters add, or their A and B"),
+    OptionSpec::new("density", Kind::Float, None, "the part of each adapter that stays, for ties, dare and magnitude"),
+    OptionSpec::new("sign", Kind::Choice(&["total", "frequency"]), Some("total"), "how ties elects a sign"),
+    OptionSpec::new("seed", Kind::Int, Some("0"), "what dare draws from"),
+    OptionSpec::new("rank", Kind::Int, None, "cut what is added to each weight to this rank"),
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let method = Method::of(ctx)?;
+    let map = Names::read(ctx)?;
+    let undo = ctx.options.flag("unmerge");
+    let adapters = read(ctx, undo)?;
+    let changes = changes(&adapters, undo)?;
+    let sites = modules::find(graph);
+    let finder = Finder::new(graph, &sites, &map);
+    let (mut places, mut problems) = finder.place(&changes, ctx)?;
+    let saved: Vec<_> = adapters.iter().flat_map(|(_, a)| a.saved.iter()).collect();
+    let (targets, missing) = saved::place(&finder, &saved);
+    problems.extend(missing);
+    for key in map.keys() {
+        let of = |name: &str| name == key || name.strip_suffix(".weight") == Some(key);
+        if !changes.iter().any(|c| of(&c.module)) && !saved.iter().any(|s| of(s.0)) {
+            problems.push(Problem { keys: vec![], why: format!("the map speaks of '{key}', which the adapter does not have") });
         }
-        // A bias that has no place is found out before anything changes.
-        let biases = biases(graph, &sites, &changes, &places, &mut problems);
+    }
+    // A bias that has no place is found out before anything changes.
+    let biases = biases(graph, &sites, &changes, &places, &mut problems);
+    refuse(graph, &problems)?;
+    chosen(graph, ctx, &sites, &mut places);
+    if places.is_empty() && targets.is_empty() {
+        return Err(Diagnostic::error("nothing-done", "the adapter changes none of the selected nodes").into());
+    }
+    let mut out = Outcome::default();
+    out.touch("saved", targets.len());
+    for (target, tensor) in targets {
+        saved::write(graph, &sites, target, tensor)?;
+    }
+    // A saved parameter may have parted readers that shared one: they are looked up anew.
+    let sites = modules::find(graph);
+    if !saved.is_empty() {
+        let (again, problems) = Finder::new(graph, &sites, &map).place(&changes, ctx)?;
         refuse(graph, &problems)?;
+        places = again;
         chosen(graph, ctx, &sites, &mut places);
-        if places.is_empty() && targets.is_empty() {
-            return Err(Diagnostic::error("nothing-done", "the adapter changes none of the selected nodes").into());
-        }
-        let mut out = Outcome::default();
-        out.touch("saved", targets.len());
-        for (target, tensor) in targets {
-            saved::write(graph, &sites, target, tensor)?;
-        }
-        // A saved parameter may have parted readers that shared one: they are looked up anew.
-        let sites = modules::find(graph);
-        if !saved.is_empty() {
-            let (again, problems) = Finder::new(graph, &sites, &map).place(&changes, ctx)?;
-            refuse(graph, &problems)?;
-            places = again;
-            chosen(graph, ctx, &sites, &mut places);
-        }
-        let merged = merge(graph, &sites, &changes, &places, &method)?;
-        out.touch("weights", merged.weights);
-        out.touch("biases", biases.len());
-        add_biases(graph, biases)?;
-        report(ctx, &sites, &places, &merged, undo);
-        Ok(out)
     }
+    let merged = merge(graph, &sites, &changes, &places, &method)?;
+    out.touch("weights", merged.weights);
+    out.touch("biases", biases.len());
+    add_biases(graph, biases)?;
+    report(ctx, &sites, &places, &merged, undo);
+    Ok(out)
 }
 
 /// Leaves the places that a selection `on(…)` names.

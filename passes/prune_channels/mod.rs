@@ -19,38 +19,25 @@
 use crate::common::activations::{BATCH, DATA};
 use crate::common::prune::{self, Amount, METRIC, MULTIPLE, Order, RUNS, What};
 use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
-pub struct PruneChannels;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "prune-channels";
 
-impl Pass for PruneChannels {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const SCORES: &[&str] = &["l1", "l2", "bn-gamma", "activation", "wanda", "ablation", "bonsai"];
-        const OPTIONS: &[OptionSpec] = &[
-            Amount::RATIO,
-            OptionSpec::new("score", Kind::Choice(SCORES), Some("l1"), "what a channel is worth"),
-            OptionSpec::new("scope", Kind::Choice(Amount::SCOPE), Some("layer"), "within what scores are compared"),
-            METRIC,
-            RUNS,
-            MULTIPLE,
-            DATA,
-            BATCH,
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let amount = Amount::of(ctx, NAME)?;
-        prune::run(graph, ctx, &Order { pass: NAME, what: vec![What::Channels], amount })
-    }
+const SCORES: &[&str] = &["l1", "l2", "bn-gamma", "activation", "wanda", "ablation", "bonsai"];
+const OPTIONS: &[OptionSpec] = &[
+    Amount::RATIO,
+    OptionSpec::new("score", Kind::Choice(SCORES), Some("l1"), "what a channel is worth"),
+    OptionSpec::new("scope", Kind::Choice(Amount::SCOPE), Some("layer"), "within what scores are compared"),
+    METRIC,
+    RUNS,
+    MULTIPLE,
+    DATA,
+    BATCH,
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let amount = Amount::of(ctx, NAME)?;
+    prune::run(graph, ctx, &Order { pass: NAME, what: vec![What::Channels], amount })
 }

@@ -17,38 +17,25 @@
 use crate::common::activations::{BATCH, DATA};
 use crate::common::prune::{self, Amount, METRIC, Order, RUNS, What};
 use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
-pub struct PruneHeads;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "prune-heads";
 
-impl Pass for PruneHeads {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const SCORES: &[&str] = &["ablation", "bonsai", "magnitude", "activation", "wanda"];
-        const OPTIONS: &[OptionSpec] = &[
-            Amount::COUNT,
-            Amount::RATIO,
-            OptionSpec::new("score", Kind::Choice(SCORES), Some("ablation"), "what a head is worth"),
-            OptionSpec::new("scope", Kind::Choice(Amount::SCOPE), Some("global"), "within what scores are compared"),
-            METRIC,
-            RUNS,
-            DATA,
-            BATCH,
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let amount = Amount::of(ctx, NAME)?;
-        prune::run(graph, ctx, &Order { pass: NAME, what: vec![What::Heads], amount })
-    }
+const SCORES: &[&str] = &["ablation", "bonsai", "magnitude", "activation", "wanda"];
+const OPTIONS: &[OptionSpec] = &[
+    Amount::COUNT,
+    Amount::RATIO,
+    OptionSpec::new("score", Kind::Choice(SCORES), Some("ablation"), "what a head is worth"),
+    OptionSpec::new("scope", Kind::Choice(Amount::SCOPE), Some("global"), "within what scores are compared"),
+    METRIC,
+    RUNS,
+    DATA,
+    BATCH,
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let amount = Amount::of(ctx, NAME)?;
+    prune::run(graph, ctx, &Order { pass: NAME, what: vec![What::Heads], amount })
 }

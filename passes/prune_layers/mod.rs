@@ -19,113 +19,97 @@ use crate::common::nothing_done;
 use crate::common::prune::{METRIC, measure, parameters};
 use blocks::Layer;
 use lapidary_ir::{Diagnostic, Graph, Result, Tensor, ValueId};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 use std::collections::BTreeMap;
 
-pub struct PruneLayers;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "prune-layers";
 
-impl Pass for PruneLayers {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new("count", Kind::Int, None, "how many layers go"),
-            OptionSpec::new("layers", Kind::Words, None, "which layers go, by number from 0 on"),
-            OptionSpec::new("score", Kind::Choice(&["influence", "ablation"]), Some("influence"), "what a layer is worth"),
-            METRIC,
-            DATA,
-            BATCH,
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let before = parameters(graph);
-        let all = blocks::find(graph);
-        let mut free: Vec<usize> = vec![];
-        for (i, layer) in all.iter().enumerate() {
-            if !layer.nodes.iter().any(|n| ctx.selected(graph, *n)) {
-                continue;
-            }
-            match &layer.refused {
-                Some(reason) => ctx.miss(NAME, graph, layer.end.node, format!("layer {i}: {reason}")),
-                None => free.push(i),
-            }
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("count", Kind::Int, None, "how many layers go"),
+    OptionSpec::new("layers", Kind::Words, None, "which layers go, by number from 0 on"),
+    OptionSpec::new("score", Kind::Choice(&["influence", "ablation"]), Some("influence"), "what a layer is worth"),
+    METRIC,
+    DATA,
+    BATCH,
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let before = parameters(graph);
+    let all = blocks::find(graph);
+    let mut free: Vec<usize> = vec![];
+    for (i, layer) in all.iter().enumerate() {
+        if !layer.nodes.iter().any(|n| ctx.selected(graph, *n)) {
+            continue;
         }
-        let mut out = Outcome::default();
-        let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
-        let mut gone: Vec<usize> = match (ctx.options.int("count"), named(ctx)?) {
-            (Some(_), Some(_)) => return Err(ctx.error("pass-option", "both count and layers are given")),
-            (None, None) => {
-                let d = Diagnostic::error("missing-option", format!("pass '{NAME}' does not know which layers to remove"));
-                return Err(d.help(format!("write {NAME}{{count=2, data=…}}; `lapidary passes {NAME}` explains it")).into());
-            }
-            (None, Some(named)) => {
-                for n in &named {
-                    let why = match all.get(*n) {
-                        None => format!("the model has {} layers that can be told apart", all.len()),
-                        Some(l) => match &l.refused {
-                            Some(reason) => reason.clone(),
-                            None if free.contains(n) => continue,
-                            None => "it is not selected".into(),
-                        },
-                    };
-                    return Err(Diagnostic::error("no-such-layer", format!("layer {n} cannot be removed: {why}")).into());
-                }
-                named
-            }
-            (Some(count), None) => {
-                if free.is_empty() {
-                    nothing_done(ctx, NAME)?;
-                    return Ok(out);
-                }
-                let count = usize::try_from(count).ok().filter(|c| *c < all.len() && *c <= free.len());
-                let Some(count) = count else {
-                    let message = format!(
-                        "'count' is {}, but the model has {} layers, and {} can go",
-                        ctx.options.int("count").unwrap_or(0),
-                        all.len(),
-                        free.len()
-                    );
-                    return Err(Diagnostic::error("too-many", message).help("at least one layer stays").into());
+        match &layer.refused {
+            Some(reason) => ctx.miss(NAME, graph, layer.end.node, format!("layer {i}: {reason}")),
+            None => free.push(i),
+        }
+    }
+    let mut out = Outcome::default();
+    let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
+    let mut gone: Vec<usize> = match (ctx.options.int("count"), named(ctx)?) {
+        (Some(_), Some(_)) => return Err(ctx.error("pass-option", "both count and layers are given")),
+        (None, None) => {
+            let d = Diagnostic::error("missing-option", format!("pass '{NAME}' does not know which layers to remove"));
+            return Err(d.help(format!("write {NAME}{{count=2, data=…}}; `lapidary passes {NAME}` explains it")).into());
+        }
+        (None, Some(named)) => {
+            for n in &named {
+                let why = match all.get(*n) {
+                    None => format!("the model has {} layers that can be told apart", all.len()),
+                    Some(l) => match &l.refused {
+                        Some(reason) => reason.clone(),
+                        None if free.contains(n) => continue,
+                        None => "it is not selected".into(),
+                    },
                 };
-                let values = if ctx.options.text("score") == Some("ablation") {
-                    ablation(graph, ctx, &all, &free)?
-                } else {
-                    influence(graph, ctx, &all, &free)?
-                };
-                scores = free.iter().copied().zip(values).collect();
-                let mut order = free.clone();
-                order.sort_by(|a, b| scores[a].total_cmp(&scores[b]).then(a.cmp(b)));
-                order.truncate(count);
-                order
+                return Err(Diagnostic::error("no-such-layer", format!("layer {n} cannot be removed: {why}")).into());
             }
-        };
-        gone.sort_unstable();
-        gone.dedup();
-        for (i, score) in &scores {
-            let fate = if gone.contains(i) { ": removed" } else { "" };
-            ctx.note(Diagnostic::error("layer", format!("layer {i}, up to '{}': {score:.4}{fate}", graph.value(all[*i].end).name)));
+            named
         }
-        // From the end: what a layer is replaced by may be the end of another that goes.
-        for i in gone.iter().rev() {
-            all[*i].remove(graph, NAME);
+        (Some(count), None) => {
+            if free.is_empty() {
+                nothing_done(ctx, NAME)?;
+                return Ok(out);
+            }
+            let count = usize::try_from(count).ok().filter(|c| *c < all.len() && *c <= free.len());
+            let Some(count) = count else {
+                let message = format!(
+                    "'count' is {}, but the model has {} layers, and {} can go",
+                    ctx.options.int("count").unwrap_or(0),
+                    all.len(),
+                    free.len()
+                );
+                return Err(Diagnostic::error("too-many", message).help("at least one layer stays").into());
+            };
+            let values =
+                if ctx.options.text("score") == Some("ablation") { ablation(graph, ctx, &all, &free)? } else { influence(graph, ctx, &all, &free)? };
+            scores = free.iter().copied().zip(values).collect();
+            let mut order = free.clone();
+            order.sort_by(|a, b| scores[a].total_cmp(&scores[b]).then(a.cmp(b)));
+            order.truncate(count);
+            order
         }
-        graph.sweep();
-        out.touch("layers", gone.len());
-        let after = parameters(graph);
-        let share = 100.0 * after as f64 / before.max(1) as f64;
-        ctx.note(Diagnostic::error("parameters", format!("{after} parameters of {before} are left ({share:.2} %)")));
-        Ok(out)
+    };
+    gone.sort_unstable();
+    gone.dedup();
+    for (i, score) in &scores {
+        let fate = if gone.contains(i) { ": removed" } else { "" };
+        ctx.note(Diagnostic::error("layer", format!("layer {i}, up to '{}': {score:.4}{fate}", graph.value(all[*i].end).name)));
     }
+    // From the end: what a layer is replaced by may be the end of another that goes.
+    for i in gone.iter().rev() {
+        all[*i].remove(graph, NAME);
+    }
+    graph.sweep();
+    out.touch("layers", gone.len());
+    let after = parameters(graph);
+    let share = 100.0 * after as f64 / before.max(1) as f64;
+    ctx.note(Diagnostic::error("parameters", format!("{after} parameters of {before} are left ({share:.2} %)")));
+    Ok(out)
 }
 
 /// The numbers of the option `layers`.

@@ -20,40 +20,27 @@
 use crate::common::activations::{BATCH, DATA};
 use crate::common::prune::{self, Amount, METRIC, MULTIPLE, Order, RUNS, What};
 use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
-pub struct PruneWidth;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "prune-width";
 
-impl Pass for PruneWidth {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const SCORES: &[&str] = &["l1", "l2", "activation", "wanda", "ablation", "bonsai"];
-        const OPTIONS: &[OptionSpec] = &[
-            Amount::RATIO,
-            OptionSpec::new("score", Kind::Choice(SCORES), None, "what a unit is worth (default: wanda with data, l1 without)"),
-            OptionSpec::new("scope", Kind::Choice(Amount::SCOPE), Some("layer"), "within what scores are compared"),
-            OptionSpec::new("hidden", Kind::Bool, Some("false"), "whether the residual stream gets narrower, instead of what is inside of blocks"),
-            METRIC,
-            RUNS,
-            MULTIPLE,
-            DATA,
-            BATCH,
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let amount = Amount::of(ctx, NAME)?;
-        let what = if ctx.options.flag("hidden") { What::Hidden } else { What::Width };
-        prune::run(graph, ctx, &Order { pass: NAME, what: vec![what], amount })
-    }
+const SCORES: &[&str] = &["l1", "l2", "activation", "wanda", "ablation", "bonsai"];
+const OPTIONS: &[OptionSpec] = &[
+    Amount::RATIO,
+    OptionSpec::new("score", Kind::Choice(SCORES), None, "what a unit is worth (default: wanda with data, l1 without)"),
+    OptionSpec::new("scope", Kind::Choice(Amount::SCOPE), Some("layer"), "within what scores are compared"),
+    OptionSpec::new("hidden", Kind::Bool, Some("false"), "whether the residual stream gets narrower, instead of what is inside of blocks"),
+    METRIC,
+    RUNS,
+    MULTIPLE,
+    DATA,
+    BATCH,
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let amount = Amount::of(ctx, NAME)?;
+    let what = if ctx.options.flag("hidden") { What::Hidden } else { What::Width };
+    prune::run(graph, ctx, &Order { pass: NAME, what: vec![what], amount })
 }

@@ -44,67 +44,54 @@ use crate::common::nothing_done;
 use book::Book;
 use faer::Mat;
 use lapidary_ir::{DType, Diagnostic, Graph, Result, Tensor, ValueId};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
-pub struct QuantizeWeights;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "quantize-weights";
 
-impl Pass for QuantizeWeights {
-    fn name(&self) -> &'static str {
-        NAME
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new(
+        "method",
+        Kind::Choice(&["rtn", "hqq", "gptq", "awq", "nf4", "gobo", "fp8", "mxfp4", "nvfp4"]),
+        Some("rtn"),
+        "how codes are chosen, or the number format",
+    ),
+    OptionSpec::new("bits", Kind::Int, None, "bits of a code, 2 to 8 (default 4; gobo 3)"),
+    OptionSpec::new("block", Kind::Int, None, "inputs that share a scale (default 32; nf4 64, nvfp4 16)"),
+    OptionSpec::new("scheme", Kind::Choice(&["symmetric", "asymmetric"]), Some("asymmetric"), "whether a block has a zero point of its own"),
+    OptionSpec::new("granularity", Kind::Choice(&["tensor", "channel", "block"]), None, "what shares a scale (default block; fp8 channel)"),
+    OptionSpec::new("format", Kind::Choice(&["auto", "qdq", "matmulnbits"]), Some("auto"), "the operators that are written"),
+    OptionSpec::new("clip", Kind::Bool, Some("false"), "rtn and gptq: whether ranges shrink to where the error is least"),
+    OptionSpec::new("act_order", Kind::Bool, Some("false"), "gptq: whether columns with large inputs come first"),
+    OptionSpec::new("static_groups", Kind::Bool, Some("false"), "gptq: whether scales are those of the weights as they came"),
+    OptionSpec::new("double", Kind::Bool, Some("false"), "nf4: whether scales are stored in 8 bits"),
+    DATA,
+    BATCH,
+    SEQUENTIAL,
+    HEAD,
+    EMBEDDINGS,
+];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let plan = Plan::of(ctx)?;
+    let mut found = layers::find(graph, ctx, NAME, Scope::of(ctx));
+    plan.fits(graph, ctx, &mut found)?;
+    let mut done = Tally::default();
+    let coded = plan.store(graph, ctx, &mut found, &mut done)?;
+    // Tables and shapes that several weights need are there once.
+    let mut shared = vec![];
+    for (layer, stored) in found.iter().zip(coded) {
+        done.written += write(graph, ctx, &plan, &mut shared, layer, &stored)?;
     }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
+    let mut out = Outcome::default();
+    out.touch("weights", found.len());
+    if found.is_empty() {
+        nothing_done(ctx, NAME)?;
+    } else {
+        ctx.note(done.note(found.len()));
     }
-    fn effect(&self) -> Effect {
-        Effect::Lossy
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            OptionSpec::new(
-                "method",
-                Kind::Choice(&["rtn", "hqq", "gptq", "awq", "nf4", "gobo", "fp8", "mxfp4", "nvfp4"]),
-                Some("rtn"),
-                "how codes are chosen, or the number format",
-            ),
-            OptionSpec::new("bits", Kind::Int, None, "bits of a code, 2 to 8 (default 4; gobo 3)"),
-            OptionSpec::new("block", Kind::Int, None, "inputs that share a scale (default 32; nf4 64, nvfp4 16)"),
-            OptionSpec::new("scheme", Kind::Choice(&["symmetric", "asymmetric"]), Some("asymmetric"), "whether a block has a zero point of its own"),
-            OptionSpec::new("granularity", Kind::Choice(&["tensor", "channel", "block"]), None, "what shares a scale (default block; fp8 channel)"),
-            OptionSpec::new("format", Kind::Choice(&["auto", "qdq", "matmulnbits"]), Some("auto"), "the operators that are written"),
-            OptionSpec::new("clip", Kind::Bool, Some("false"), "rtn and gptq: whether ranges shrink to where the error is least"),
-            OptionSpec::new("act_order", Kind::Bool, Some("false"), "gptq: whether columns with large inputs come first"),
-            OptionSpec::new("static_groups", Kind::Bool, Some("false"), "gptq: whether scales are those of the weights as they came"),
-            OptionSpec::new("double", Kind::Bool, Some("false"), "nf4: whether scales are stored in 8 bits"),
-            DATA,
-            BATCH,
-            SEQUENTIAL,
-            HEAD,
-            EMBEDDINGS,
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let plan = Plan::of(ctx)?;
-        let mut found = layers::find(graph, ctx, NAME, Scope::of(ctx));
-        plan.fits(graph, ctx, &mut found)?;
-        let mut done = Tally::default();
-        let coded = plan.store(graph, ctx, &mut found, &mut done)?;
-        // Tables and shapes that several weights need are there once.
-        let mut shared = vec![];
-        for (layer, stored) in found.iter().zip(coded) {
-            done.written += write(graph, ctx, &plan, &mut shared, layer, &stored)?;
-        }
-        let mut out = Outcome::default();
-        out.touch("weights", found.len());
-        if found.is_empty() {
-            nothing_done(ctx, NAME)?;
-        } else {
-            ctx.note(done.note(found.len()));
-        }
-        Ok(out)
-    }
+    Ok(out)
 }
 
 /// What the options say.

@@ -5,9 +5,10 @@
 
 use crate::common::{neutral, same_type};
 use lapidary_ir::{Result, Tensor};
-use lapidary_rewrite::{Effect, Match, Reason, Rule, RulePass, always, applies, ensure};
+use lapidary_rewrite::{Effect, Match, Pass, Reason, Rule, Run, always, applies, ensure};
 
-pub static PASS: RulePass = RulePass { name: "simplify-arithmetic", source: include_str!("mod.rs"), effect: Effect::Rounding, rules: RULES };
+pub static PASS: Pass =
+    Pass { name: "simplify-arithmetic", source: include_str!("mod.rs"), effect: Effect::Rounding, options: &[], rules: RULES, run: Run::Rules };
 
 static RULES: &[Rule] = &[
     Rule::new(

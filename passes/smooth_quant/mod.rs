@@ -14,66 +14,50 @@ use crate::common::layers::{self, Scope};
 use crate::common::nothing_done;
 use crate::common::scaling::{joints, power_of_two};
 use lapidary_ir::{Diagnostic, Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
-pub struct SmoothQuant;
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Exact, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "smooth-quant";
 
-impl Pass for SmoothQuant {
-    fn name(&self) -> &'static str {
-        NAME
+const OPTIONS: &[OptionSpec] =
+    &[DATA, BATCH, OptionSpec::new("alpha", Kind::Float, Some("0.5"), "how much goes to the weights, 0 to 1: more where activations are worse")];
+
+fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+    let alpha = ctx.options.float("alpha").unwrap_or(0.5);
+    if !(0.0..=1.0).contains(&alpha) {
+        return Err(Diagnostic::error("pass-option", format!("'alpha' is {alpha}, which is not from 0 to 1")).into());
     }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        const OPTIONS: &[OptionSpec] = &[
-            DATA,
-            BATCH,
-            OptionSpec::new("alpha", Kind::Float, Some("0.5"), "how much goes to the weights, 0 to 1: more where activations are worse"),
-        ];
-        OPTIONS
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        let alpha = ctx.options.float("alpha").unwrap_or(0.5);
-        if !(0.0..=1.0).contains(&alpha) {
-            return Err(Diagnostic::error("pass-option", format!("'alpha' is {alpha}, which is not from 0 to 1")).into());
+    let mut found = layers::find(graph, ctx, NAME, Scope { head: true, embeddings: false });
+    let joints = joints(graph, ctx, NAME, &found);
+    let first: Vec<&layers::Layer> = joints.iter().map(|j| &found[j.members[0]]).collect();
+    let seen = if first.is_empty() { vec![] } else { observe(graph, ctx, NAME, &first, false)? };
+    let mut out = Outcome::default();
+    for (joint, seen) in joints.iter().zip(&seen) {
+        let (mut x, mut w) = (vec![0f64; joint.channels], vec![0f64; joint.channels]);
+        let layer = &found[joint.members[0]];
+        for (i, v) in seen.max_abs.iter().enumerate() {
+            let at = layer.channel(i / layer.columns * (layer.rows / layer.groups()), i % layer.columns, joint.channels);
+            x[at] = x[at].max(*v);
         }
-        let mut found = layers::find(graph, ctx, NAME, Scope { head: true, embeddings: false });
-        let joints = joints(graph, ctx, NAME, &found);
-        let first: Vec<&layers::Layer> = joints.iter().map(|j| &found[j.members[0]]).collect();
-        let seen = if first.is_empty() { vec![] } else { observe(graph, ctx, NAME, &first, false)? };
-        let mut out = Outcome::default();
-        for (joint, seen) in joints.iter().zip(&seen) {
-            let (mut x, mut w) = (vec![0f64; joint.channels], vec![0f64; joint.channels]);
-            let layer = &found[joint.members[0]];
-            for (i, v) in seen.max_abs.iter().enumerate() {
-                let at = layer.channel(i / layer.columns * (layer.rows / layer.groups()), i % layer.columns, joint.channels);
-                x[at] = x[at].max(*v);
-            }
-            for layer in joint.members.iter().map(|i| &found[*i]) {
-                let m = layer.matrix(graph);
-                for r in 0..m.nrows() {
-                    for c in 0..m.ncols() {
-                        let at = layer.channel(r, c, joint.channels);
-                        w[at] = w[at].max(m[(r, c)].abs());
-                    }
+        for layer in joint.members.iter().map(|i| &found[*i]) {
+            let m = layer.matrix(graph);
+            for r in 0..m.nrows() {
+                for c in 0..m.ncols() {
+                    let at = layer.channel(r, c, joint.channels);
+                    w[at] = w[at].max(m[(r, c)].abs());
                 }
             }
-            // A channel without inputs or without weights is left as it is: the quotient is 0, infinite or no number.
-            let scales: Vec<f64> = x.iter().zip(&w).map(|(x, w)| power_of_two(x.powf(alpha) / w.powf(1.0 - alpha))).collect();
-            if scales.iter().any(|s| *s != 1.0) {
-                joint.scale(graph, NAME, &mut found, &scales)?;
-                out.touch("inputs", 1);
-            }
         }
-        if joints.is_empty() {
-            nothing_done(ctx, NAME)?;
+        // A channel without inputs or without weights is left as it is: the quotient is 0, infinite or no number.
+        let scales: Vec<f64> = x.iter().zip(&w).map(|(x, w)| power_of_two(x.powf(alpha) / w.powf(1.0 - alpha))).collect();
+        if scales.iter().any(|s| *s != 1.0) {
+            joint.scale(graph, NAME, &mut found, &scales)?;
+            out.touch("inputs", 1);
         }
-        Ok(out)
     }
+    if joints.is_empty() {
+        nothing_done(ctx, NAME)?;
+    }
+    Ok(out)
 }

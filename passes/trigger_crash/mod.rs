@@ -4,21 +4,11 @@
 //! `lapidary-crash-PASS.lap`. This pass shows that on a model of yours, and tests it; it changes nothing and never succeeds.
 
 use lapidary_ir::{Graph, Result};
-use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx};
+use lapidary_rewrite::{Effect, Outcome, Pass, PassCtx, Run};
 
-pub struct TriggerCrash;
+pub static PASS: Pass =
+    Pass { name: "trigger-crash", source: include_str!("mod.rs"), effect: Effect::Exact, options: &[], rules: &[], run: Run::Code(run) };
 
-impl Pass for TriggerCrash {
-    fn name(&self) -> &'static str {
-        "trigger-crash"
-    }
-    fn source(&self) -> &'static str {
-        include_str!("mod.rs")
-    }
-    fn effect(&self) -> Effect {
-        Effect::Exact
-    }
-    fn run(&self, _: &mut Graph, _: &mut PassCtx<'_>) -> Result<Outcome> {
-        panic!("this pass fails on purpose")
-    }
+fn run(_: &mut Graph, _: &mut PassCtx<'_>) -> Result<Outcome> {
+    panic!("this pass fails on purpose")
 }

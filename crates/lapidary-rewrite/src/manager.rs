@@ -13,7 +13,7 @@ use std::time::Instant;
 /// What the passes may ask for.
 #[derive(Clone, Copy)]
 pub struct Environment<'a> {
-    pub passes: &'a [&'static dyn Pass],
+    pub passes: &'a [&'static Pass],
     pub executor: &'a dyn Executor,
     pub data: &'a dyn DataSource,
 }
@@ -99,10 +99,10 @@ pub fn run(graph: &mut Graph, pipeline: &Pipeline, env: &Environment<'_>, option
     ctx.limits = options.limits.clone();
     ctx.why = options.why.clone();
     if let Some(rule) = &options.why {
-        let all: Vec<&str> = env.passes.iter().flat_map(|p| p.rules()).map(|r| r.name).collect();
-        if !all.contains(&rule.as_str()) && !env.passes.iter().any(|p| p.name() == rule) {
+        let all: Vec<&str> = env.passes.iter().flat_map(|p| p.rules).map(|r| r.name).collect();
+        if !all.contains(&rule.as_str()) && !env.passes.iter().any(|p| p.name == rule) {
             let d = Diagnostic::error("unknown-rule", format!("there is no rule '{rule}'"));
-            let names = all.into_iter().chain(env.passes.iter().map(|p| p.name()));
+            let names = all.into_iter().chain(env.passes.iter().map(|p| p.name));
             return Err(match lapidary_ir::nearest(rule, names) {
                 Some(near) => d.help(format!("did you mean '{near}'?")),
                 None => d.help("`lapidary passes NAME` lists the rules of a pass"),
@@ -128,7 +128,7 @@ pub fn run(graph: &mut Graph, pipeline: &Pipeline, env: &Environment<'_>, option
     report.ledger.notes = ctx.raised.into_iter().chain(ctx.notes).collect();
     let mut misses: Vec<Miss> = ctx.misses;
     if let Some(why) = &options.why {
-        let of_pass: Vec<&str> = env.passes.iter().filter(|p| p.name() == why).flat_map(|p| p.rules()).map(|r| r.name).collect();
+        let of_pass: Vec<&str> = env.passes.iter().filter(|p| p.name == why).flat_map(|p| p.rules).map(|r| r.name).collect();
         misses.retain(|m| m.rule == *why || of_pass.contains(&m.rule.as_str()));
     }
     report.ledger.misses = misses;
@@ -259,7 +259,7 @@ impl Manager<'_> {
         Ok(())
     }
     fn one_pass(&mut self, graph: &mut Graph, call: Call, selectors: Vec<Selector>, round: u32, left: &dyn Fn() -> String) -> Result<()> {
-        let Some(pass) = self.env.passes.iter().find(|p| p.name() == call.name) else {
+        let Some(pass) = self.env.passes.iter().find(|p| p.name == call.name) else {
             return Err(Diagnostic::error("unknown-pass", format!("there is no pass '{}'", call.name)).into());
         };
         let text = selectors.iter().rev().fold(call.to_string(), |t, s| format!("on({s})({t})"));
@@ -273,16 +273,16 @@ impl Manager<'_> {
         }
         let (nodes_before, bytes_before, macs_before) = self.figures(graph);
         let before = graph.clone();
-        self.ctx.options = Options::resolve(pass.name(), pass.options(), &call.options).map_err(|(_, m)| Diagnostic::error("pass-option", m))?;
+        self.ctx.options = Options::resolve(pass.name, pass.options, &call.options).map_err(|(_, m)| Diagnostic::error("pass-option", m))?;
         self.ctx.selection = selectors;
         memory::reset_peak();
         let start = Instant::now();
-        let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pass.run(graph, &mut self.ctx)));
+        let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pass.apply(graph, &mut self.ctx)));
         let time_ms = start.elapsed().as_secs_f64() * 1e3;
         let peak_memory_bytes = memory::peak_bytes();
         let broken = |graph: &mut Graph, what: &str| {
             *graph = before.clone();
-            crash::reproducer(&before, &self.options.crash_dir, pass.name(), &left(), self.options.target_opset, what)
+            crash::reproducer(&before, &self.options.crash_dir, pass.name, &left(), self.options.target_opset, what)
         };
         let outcome = match attempt {
             Ok(Ok(outcome)) => outcome,
@@ -305,12 +305,12 @@ impl Manager<'_> {
             }
         }
         self.ran += 1;
-        let error = if self.results.is_some() { self.measure(graph, *pass, &text, outcome.changed)? } else { None };
+        let error = if self.results.is_some() { self.measure(graph, pass, &text, outcome.changed)? } else { None };
         let (nodes_after, bytes_after, macs_after) = self.figures(graph);
         self.report.ledger.entries.push(Entry {
             pass: text,
             round,
-            effect: pass.effect(),
+            effect: pass.effect,
             changed: outcome.changed,
             nodes_before,
             nodes_after,
@@ -326,7 +326,7 @@ impl Manager<'_> {
         });
         if let Some(dir) = &self.options.dump_each {
             let header = format!("// after pass {}: {}\n", self.ran, self.report.ledger.entries.last().map_or("", |e| &e.pass));
-            crash::dump(graph, dir, &format!("{:03}-{}", self.ran, pass.name()), &header)?;
+            crash::dump(graph, dir, &format!("{:03}-{}", self.ran, pass.name), &header)?;
         }
         Ok(())
     }
@@ -334,16 +334,16 @@ impl Manager<'_> {
         (cost::node_count(graph), cost::graph_bytes(graph), cost::graph_multiply_adds(graph))
     }
     /// Computes the results of the changed graph, compares them with what the effect promises and with the first.
-    fn measure(&mut self, graph: &Graph, pass: &dyn Pass, text: &str, changed: bool) -> Result<Option<ErrorStats>> {
+    fn measure(&mut self, graph: &Graph, pass: &Pass, text: &str, changed: bool) -> Result<Option<ErrorStats>> {
         let Some(mut r) = self.results.take() else { return Ok(None) };
         if changed {
             let now = self.evaluate(graph, &r.inputs)?;
             if self.options.check == Check::Verify {
                 for (i, (before, after)) in r.now.iter().zip(&now).enumerate() {
                     for ((name, a), b) in r.names.iter().zip(before).zip(after) {
-                        if let Err(what) = compare::check(pass.effect(), a, b) {
+                        if let Err(what) = compare::check(pass.effect, a, b) {
                             let what = if r.now.len() > 1 { format!("batch {i}: {what}") } else { what };
-                            self.report.failures.push(CheckFailure { pass: text.into(), effect: pass.effect(), output: name.clone(), what });
+                            self.report.failures.push(CheckFailure { pass: text.into(), effect: pass.effect, output: name.clone(), what });
                         }
                     }
                 }

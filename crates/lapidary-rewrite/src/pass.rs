@@ -7,51 +7,36 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 
 /// Something that changes a graph.
-pub trait Pass: Sync {
+pub struct Pass {
     /// The name in pipelines: lower case words with hyphens.
-    fn name(&self) -> &'static str;
-    /// The manual page, by convention the module comment of the pass's own file (`include_str!`).
-    fn source(&self) -> &'static str;
-    fn effect(&self) -> Effect;
-    fn options(&self) -> &'static [OptionSpec] {
-        &[]
-    }
-    /// The pattern rules that the pass applies, for listings and `--why`.
-    fn rules(&self) -> &'static [Rule] {
-        &[]
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome>;
-    /// The manual page as text: the leading `//!` lines of [`Pass::source`].
-    fn manual(&self) -> String {
-        let lines = self.source().lines().take_while(|l| l.starts_with("//!"));
-        lines.map(|l| l.trim_start_matches("//!").strip_prefix(' ').unwrap_or("")).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// A pass that only applies rules, as a value.
-pub struct RulePass {
     pub name: &'static str,
-    /// See [`Pass::source`].
+    /// The manual page, by convention the module comment of the pass's own file (`include_str!`).
     pub source: &'static str,
     pub effect: Effect,
+    pub options: &'static [OptionSpec],
+    /// The pattern rules that the pass applies, for listings and `--why`.
     pub rules: &'static [Rule],
+    pub run: Run,
 }
 
-impl Pass for RulePass {
-    fn name(&self) -> &'static str {
-        self.name
+/// How a pass does its work.
+pub enum Run {
+    /// It applies its rules until none fits, and does nothing else.
+    Rules,
+    Code(fn(&mut Graph, &mut PassCtx<'_>) -> Result<Outcome>),
+}
+
+impl Pass {
+    pub fn apply(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
+        match self.run {
+            Run::Rules => crate::apply_rules(graph, self.rules, ctx),
+            Run::Code(run) => run(graph, ctx),
+        }
     }
-    fn source(&self) -> &'static str {
-        self.source
-    }
-    fn effect(&self) -> Effect {
-        self.effect
-    }
-    fn rules(&self) -> &'static [Rule] {
-        self.rules
-    }
-    fn run(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
-        crate::apply_rules(graph, self.rules, ctx)
+    /// The manual page as text: the leading `//!` lines of [`Pass::source`].
+    pub fn manual(&self) -> String {
+        let lines = self.source.lines().take_while(|l| l.starts_with("//!"));
+        lines.map(|l| l.trim_start_matches("//!").strip_prefix(' ').unwrap_or("")).collect::<Vec<_>>().join("\n")
     }
 }
 

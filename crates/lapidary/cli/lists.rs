@@ -54,9 +54,9 @@ impl Passes {
     pub fn run(&self, global: &Global) -> Outcome {
         let describe = |p: &dyn lapidary_rewrite::Pass| {
             serde_json::json!({
-                "name": p.name(), "effect": p.effect(), "summary": summary(&p.manual()), "manual": p.manual(),
-                "options": p.options().iter().map(|o| serde_json::json!({ "name": o.name, "default": o.default, "help": o.help })).collect::<Vec<_>>(),
-                "rules": p.rules().iter().map(|r| serde_json::json!({ "name": r.name, "doc": r.doc, "pattern": r.pattern })).collect::<Vec<_>>(),
+                "name": p.name, "effect": p.effect, "summary": summary(&p.manual()), "manual": p.manual(),
+                "options": p.options.iter().map(|o| serde_json::json!({ "name": o.name, "default": o.default, "help": o.help })).collect::<Vec<_>>(),
+                "rules": p.rules.iter().map(|r| serde_json::json!({ "name": r.name, "doc": r.doc, "pattern": r.pattern })).collect::<Vec<_>>(),
             })
         };
         let Some(name) = &self.name else {
@@ -66,30 +66,30 @@ impl Passes {
             }
             let mut t = table(&["pass", "effect", "what it does"], &[]);
             PASSES.iter().for_each(|p| {
-                t.add_row([p.name().to_string(), format!("{:?}", p.effect()).to_lowercase(), summary(&p.manual())]);
+                t.add_row([p.name.to_string(), format!("{:?}", p.effect).to_lowercase(), summary(&p.manual())]);
             });
             say(t.trim_fmt());
             return Ok(Status::Done);
         };
-        let Some(pass) = PASSES.iter().find(|p| p.name() == name) else {
-            return unknown("unknown-pass", "pass", "passes", name, nearest(name, PASSES.iter().map(|p| p.name())));
+        let Some(pass) = PASSES.iter().find(|p| p.name == name) else {
+            return unknown("unknown-pass", "pass", "passes", name, nearest(name, PASSES.iter().map(|p| p.name)));
         };
         if global.json() {
             say_json(&describe(*pass));
             return Ok(Status::Done);
         }
-        say(format_args!("{} ({})\n\n{}", pass.name(), format!("{:?}", pass.effect()).to_lowercase(), pass.manual()));
-        if !pass.options().is_empty() {
+        say(format_args!("{} ({})\n\n{}", pass.name, format!("{:?}", pass.effect).to_lowercase(), pass.manual()));
+        if !pass.options.is_empty() {
             let mut t = table(&["option", "takes", "default", "what it does"], &[]);
-            for o in pass.options() {
+            for o in pass.options {
                 t.add_row([o.name.to_string(), takes(o.kind), o.default.unwrap_or("").to_string(), o.help.to_string()]);
             }
             say(format_args!("\n{}", t.trim_fmt()));
         }
-        if !pass.rules().is_empty() {
+        if !pass.rules.is_empty() {
             say("\nRules:");
         }
-        for r in pass.rules() {
+        for r in pass.rules {
             say(format_args!("\n  {}\n    {}", r.name, r.doc.trim().replace('\n', "\n    ")));
             r.pattern.trim().lines().for_each(|l| say(format_args!("      {}", l.trim())));
         }

@@ -110,6 +110,6 @@ fn sample(model: &Model, pipeline: &Pipeline) -> Result<Vec<Vec<lapidary::Datum>
 
 fn lossy(pipeline: &Pipeline) -> bool {
     let mut found = false;
-    pipeline.calls(&mut |c| found |= lapidary::PASSES.iter().any(|p| p.name() == c.name && p.effect() == Effect::Lossy));
+    pipeline.calls(&mut |c| found |= lapidary::PASSES.iter().any(|p| p.name == c.name && p.effect == Effect::Lossy));
     found
 }

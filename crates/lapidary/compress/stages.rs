@@ -195,11 +195,11 @@ fn split(text: &str) -> Result<Vec<(&str, Option<&str>)>> {
 /// The pipeline with every default of every option written down, and [`DATA`] for each `data` that is not given.
 fn written_out(p: &Pipeline) -> Pipeline {
     each_call(p, &mut |call| {
-        let Some(pass) = PASSES.iter().find(|p| p.name() == call.name) else { return };
+        let Some(pass) = PASSES.iter().find(|p| p.name == call.name) else { return };
         // Statistics that were gathered elsewhere stand for the data they came from.
         let has = |call: &lapidary_rewrite::Call, name: &str| call.options.iter().any(|(n, _)| n == name);
         let needs_none = has(call, "stats");
-        for spec in pass.options() {
+        for spec in pass.options {
             if has(call, spec.name) {
                 continue;
             }
