@@ -52,7 +52,7 @@ fn unknown(code: &'static str, what: &str, command: &str, name: &str, near: Opti
 
 impl Passes {
     pub fn run(&self, global: &Global) -> Outcome {
-        let describe = |p: &dyn lapidary_rewrite::Pass| {
+        let describe = |p: &lapidary_rewrite::Pass| {
             serde_json::json!({
                 "name": p.name, "effect": p.effect, "summary": summary(&p.manual()), "manual": p.manual(),
                 "options": p.options.iter().map(|o| serde_json::json!({ "name": o.name, "default": o.default, "help": o.help })).collect::<Vec<_>>(),
