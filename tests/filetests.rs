@@ -128,7 +128,6 @@ fn every_rule_is_shown_by_a_case() {
     let mut files = vec![];
     collect(&root, &mut files);
     let all: String = files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
-    let missing: Vec<_> =
-        PASSES.iter().flat_map(|p| p.rules).map(|r| r.name).filter(|name| !all.contains(&format!("// touched: {name} "))).collect();
+    let missing: Vec<_> = PASSES.iter().flat_map(|p| p.rules).map(|r| r.name).filter(|name| !all.contains(&format!("// touched: {name} "))).collect();
     assert!(missing.is_empty(), "rules without a case: {}", missing.join(", "));
 }

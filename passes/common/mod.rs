@@ -3,6 +3,8 @@
 pub mod activations;
 pub mod codes;
 pub mod coupling;
+#[cfg(test)]
+pub mod golden;
 pub mod layers;
 pub mod linalg;
 pub mod modules;

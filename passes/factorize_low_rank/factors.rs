@@ -230,6 +230,19 @@ mod tests {
     }
 
     #[test]
+    fn factors_for_the_inputs_are_those_of_the_paper() {
+        let golden = crate::common::golden::Golden::read();
+        let mut gram = golden.symmetric("gptq.gram", 160);
+        gram[(5, 5)] = 1.0;
+        let w = golden.matrix("gptq.w", 8);
+        let w = Mat::from_fn(8, 160, |r, c| if c == 5 { 0.0 } else { w[(r, c)] });
+        let seen = Inputs { gram: vec![gram], ..Inputs::default() };
+        let Some(Factors::Pair { left, right }) = of_results(w.as_ref(), &seen, &Target::Rank(3)) else { panic!("no factors") };
+        let (ours, theirs) = (&left * &right, golden.matrix("svd-llm", 8));
+        assert!(squared(&(&ours - &theirs)) <= 1e-12 * squared(&theirs));
+    }
+
+    #[test]
     fn all_singular_values_give_the_matrix_back() {
         let w = Mat::from_fn(5, 7, |i, j| ((i * 31 + j * 11) % 13) as f64 - 6.0);
         let Some(Factors::Pair { left, right }) = split(w.as_ref(), &Target::Energy(1.0)) else { panic!("no factors") };

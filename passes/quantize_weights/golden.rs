@@ -1,61 +1,16 @@
-//! Against what other quantizers make of the same weights, as `tests/scripts/make_golden_quantizers.py` wrote it down.
+//! Against what other quantizers make of the same weights, as `tests/scripts/make_golden_compression.py` wrote it down.
 
 use super::book::Scales;
 use super::gptq::{self, Sweep};
 use super::{awq, formats, hqq};
 use crate::common::activations::Inputs;
 use crate::common::codes::{Codes, Grid, Unit};
+use crate::common::golden::{Golden, draw};
 use crate::common::layers::{Form, Layer};
 use crate::common::nbits;
 use crate::common::quant::{Range, activation};
 use faer::Mat;
-use lapidary_ir::{Attr, DType, Element, Graph, Tensor};
-use std::collections::BTreeMap;
-
-struct Golden(BTreeMap<String, (u8, Vec<u8>)>);
-
-impl Golden {
-    fn read() -> Golden {
-        let all = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/quantizers.bin")).unwrap();
-        let mut rest = &all[..];
-        let mut take = |n: usize| {
-            let (a, b) = rest.split_at(n.min(rest.len()));
-            rest = b;
-            a.to_vec()
-        };
-        let mut out = BTreeMap::new();
-        loop {
-            let n = take(4);
-            if n.is_empty() {
-                return Golden(out);
-            }
-            let name = String::from_utf8(take(u32::read(&n) as usize)).unwrap();
-            let kind = take(1)[0];
-            let count = u32::read(&take(4)) as usize;
-            let size = BTreeMap::from([(b'u', 1), (b'f', 4), (b'd', 8)])[&kind];
-            out.insert(name, (kind, take(count * size)));
-        }
-    }
-    fn bytes(&self, name: &str) -> &[u8] {
-        assert_eq!(self.0[name].0, b'u', "{name}");
-        &self.0[name].1
-    }
-    fn reals(&self, name: &str) -> Vec<f64> {
-        let (kind, bytes) = &self.0[name];
-        match kind {
-            b'd' => bytes.chunks_exact(8).map(f64::read).collect(),
-            _ => bytes.chunks_exact(4).map(|b| f64::from(f32::read(b))).collect(),
-        }
-    }
-    fn floats(&self, name: &str) -> Vec<f32> {
-        self.reals(name).into_iter().map(|v| v as f32).collect()
-    }
-    fn matrix(&self, name: &str, rows: usize) -> Mat<f64> {
-        let v = self.reals(name);
-        let columns = v.len() / rows;
-        Mat::from_fn(rows, columns, |r, c| v[r * columns + c])
-    }
-}
+use lapidary_ir::{Attr, DType, Graph, Tensor};
 
 fn grid(bits: u32, symmetric: bool) -> Grid {
     Grid { bits, symmetric, unit: Unit::Block(32), clip: false, dtype: DType::F32 }
@@ -71,11 +26,7 @@ fn differing(a: &[u8], b: &[u8]) -> usize {
 fn scales_and_zero_points_of_ten_thousand_ranges_are_those_of_onnx_runtime() {
     let golden = Golden::read();
     let (scales, zeros, symmetric) = (golden.floats("range.scale"), golden.bytes("range.zero"), golden.floats("range.symmetric"));
-    let mut state = 1u64;
-    let mut draw = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        ((state >> 40) as f64 - 8388608.0) * 2f64.powi(-10 - ((state >> 32) % 16) as i32)
-    };
+    let mut draw = draw(1);
     let near = |a: f32, b: f32| (a.to_bits() as i64 - b.to_bits() as i64).abs() <= 1;
     assert_eq!(scales.len(), 10_000);
     for i in 0..scales.len() {
@@ -126,7 +77,7 @@ fn matmulnbits_has_the_bytes_of_onnx_runtime() {
             let constant = |slot: usize| g.as_constant(node.input(slot).unwrap()).unwrap().bytes().to_vec();
             assert_eq!(node.attrs.get("bits"), Some(&Attr::Int(i64::from(bits))));
             assert_eq!(constant(1), golden.bytes(&format!("{name}.codes")), "{name}");
-            assert_eq!(constant(2), golden.0[&format!("{name}.scales")].1, "{name}");
+            assert_eq!(constant(2), golden.raw(&format!("{name}.scales")), "{name}");
             if symmetric {
                 assert_eq!(node.inputs().len(), 3);
             } else {
@@ -172,13 +123,7 @@ fn hqq_gives_the_codes_of_its_authors() {
 fn gptq_gives_the_codes_of_its_paper() {
     let golden = Golden::read();
     let w = golden.matrix("gptq.w", 8);
-    let upper = golden.reals("gptq.gram");
-    let mut gram = Mat::<f64>::zeros(160, 160);
-    let pairs = (0..160).flat_map(|i| (i..160).map(move |j| (i, j)));
-    pairs.zip(upper).for_each(|((i, j), v)| {
-        gram[(i, j)] = v;
-        gram[(j, i)] = v;
-    });
+    let gram = golden.symmetric("gptq.gram", 160);
     let seen = Inputs { count: 400, gram: vec![gram.clone()], ..Inputs::default() };
     let mut g = Graph::new("g");
     let weight = g.add_const("w", Tensor::zeros(DType::F32, &[8, 160]).unwrap());

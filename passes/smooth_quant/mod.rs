@@ -49,8 +49,7 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
                 }
             }
         }
-        // A channel without inputs or without weights is left as it is: the quotient is 0, infinite or no number.
-        let scales: Vec<f64> = x.iter().zip(&w).map(|(x, w)| power_of_two(x.powf(alpha) / w.powf(1.0 - alpha))).collect();
+        let scales = scales(&x, &w, alpha);
         if scales.iter().any(|s| *s != 1.0) {
             joint.scale(graph, NAME, &mut found, &scales)?;
             out.touch("inputs", 1);
@@ -60,4 +59,28 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         nothing_done(ctx, NAME)?;
     }
     Ok(out)
+}
+
+/// What each channel of the inputs is divided by, from the largest magnitudes of its inputs and weights. A channel without inputs or without
+/// weights is left as it is: the quotient is 0, infinite or no number.
+fn scales(x: &[f64], w: &[f64], alpha: f64) -> Vec<f64> {
+    x.iter().zip(w).map(|(x, w)| power_of_two(x.powf(alpha) / w.powf(1.0 - alpha))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scales;
+    use crate::common::golden::Golden;
+
+    #[test]
+    fn scales_are_those_of_the_paper_as_powers_of_two() {
+        let golden = Golden::read();
+        let largest = |name: &str, rows: usize| -> Vec<f64> {
+            let m = golden.matrix(name, rows);
+            (0..m.ncols()).map(|c| m.col(c).iter().fold(0.0, |a: f64, v| a.max(v.abs()))).collect()
+        };
+        for alpha in [0.25, 0.5, 0.75] {
+            assert_eq!(scales(&largest("awq.x", 100), &largest("awq.w", 8), alpha), golden.reals(&format!("smooth.{alpha}")));
+        }
+    }
 }

@@ -14,6 +14,8 @@
 //! The zeros are stored like other numbers: neither the file nor the native library gets smaller or faster by them. Hardware with sparse
 //! units reads the 2:4 pattern; what makes models smaller everywhere are `prune-heads`, `prune-channels`, `prune-width`, `prune-layers`.
 
+#[cfg(test)]
+mod golden;
 mod gpt;
 mod mask;
 

@@ -61,7 +61,7 @@ impl Passes {
         };
         let Some(name) = &self.name else {
             if global.json() {
-                say_json(&PASSES.iter().map(|p| describe(*p)).collect::<Vec<_>>());
+                say_json(&PASSES.iter().map(|p| describe(p)).collect::<Vec<_>>());
                 return Ok(Status::Done);
             }
             let mut t = table(&["pass", "effect", "what it does"], &[]);
@@ -75,7 +75,7 @@ impl Passes {
             return unknown("unknown-pass", "pass", "passes", name, nearest(name, PASSES.iter().map(|p| p.name)));
         };
         if global.json() {
-            say_json(&describe(*pass));
+            say_json(&describe(pass));
             return Ok(Status::Done);
         }
         say(format_args!("{} ({})\n\n{}", pass.name, format!("{:?}", pass.effect).to_lowercase(), pass.manual()));

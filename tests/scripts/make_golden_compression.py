@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What other quantizers make of the same weights: tests/golden/quantizers.bin, which passes/quantize_weights/golden.rs reads.
+"""What other tools make of the same weights: tests/golden/compression.bin, which passes/common/golden.rs reads.
 
-usage: make_golden_quantizers.py [--check]     (bitsandbytes, hqq, ml_dtypes, numpy, onnxruntime, torch)
+usage: make_golden_compression.py [--check]     (bitsandbytes, hqq, ml_dtypes, numpy, onnxruntime, torch)
 
 ONNX Runtime's MatMulNBits quantizer and its scales and zero points, bitsandbytes' NF4, the package of HQQ's authors, ml_dtypes' small floats,
-torch's 8-bit floats; GPTQ and AWQ written down in NumPy from the papers.
+torch's 8-bit floats; GPTQ, AWQ, SmoothQuant, Wanda, SparseGPT and SVD-LLM written down in NumPy from the papers.
 """
 import argparse
 import struct
@@ -18,7 +18,7 @@ from hqq.core.quantize import Quantizer
 from onnxruntime.capi import _pybind_state as ort
 from onnxruntime.quantization.quant_utils import compute_scale_zp
 
-TARGET = Path(__file__).resolve().parents[1] / "golden" / "quantizers.bin"
+TARGET = Path(__file__).resolve().parents[1] / "golden" / "compression.bin"
 f32 = np.float32
 
 
@@ -135,6 +135,58 @@ def awq(w, x, bits, block):
     return s, rounded(w, bits, block)[1]
 
 
+def smooth(x, w, alpha):
+    """SmoothQuant's scale of each channel, from its inputs (samples, channels) and weights (outputs, channels), as the nearest power of two."""
+    scale = np.abs(x).max(0) ** alpha / np.abs(w).max(0) ** (1 - alpha)
+    return 2.0 ** np.round(np.log2(scale))
+
+
+def wanda(w, x, ratio):
+    """What stays: in each row, all but the part `ratio` with the lowest |w| times the norm of the column's inputs."""
+    score = np.abs(w) * np.sqrt(np.mean(x * x, 0))
+    keep = np.ones(w.shape, np.uint8)
+    lowest = np.argsort(score, axis=1, kind="stable")[:, : int(w.shape[1] * ratio)]
+    np.put_along_axis(keep, lowest, 0, axis=1)
+    return keep
+
+
+def neighbours(score, keep, of):
+    """What stays of each `of` columns side by side: the `keep` with the highest scores."""
+    groups = score.reshape(score.shape[0], -1, of)
+    out = np.ones(groups.shape, np.uint8)
+    np.put_along_axis(out, np.argsort(groups, axis=2, kind="stable")[:, :, : of - keep], 0, axis=2)
+    return out.reshape(score.shape)
+
+
+def sparsegpt(w, gram, ratio, step, pattern=None):
+    w, columns = w.astype(np.float64), w.shape[1]
+    h = gram + 0.01 * np.mean(np.diag(gram)) * np.eye(columns)
+    u = np.linalg.cholesky(np.linalg.inv(h)).T
+    for first in range(0, columns, step):
+        part = slice(first, min(first + step, columns))
+        score = w[:, part] ** 2 / np.diag(u)[part] ** 2
+        if pattern:
+            keep = neighbours(score, *pattern)
+        else:
+            # The lowest of the whole block of columns, not row by row.
+            keep = np.ones(score.size, np.uint8)
+            keep[np.argsort(score.ravel(), kind="stable")[: int(np.round(score.size * ratio))]] = 0
+            keep = keep.reshape(score.shape)
+        for c in range(part.start, part.stop):
+            gone = keep[:, c - first] == 0
+            error = np.where(gone, w[:, c] / u[c, c], 0)
+            w[:, c:] -= error[:, None] * u[c, c:]
+            w[gone, c] = 0
+    return w
+
+
+def svd_llm(w, gram, rank):
+    """The best product of that rank for `w · x`."""
+    s = np.linalg.cholesky(gram + 1e-4 * np.mean(np.diag(gram)) * np.eye(len(gram)))
+    u, sigma, v = np.linalg.svd(w @ s, full_matrices=False)
+    return (u[:, :rank] * sigma[:rank]) @ np.linalg.solve(s.T, v[:rank].T).T
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--check", action="store_true", help="compare with the file that is there")
@@ -186,6 +238,27 @@ def main():
     out["awq.w"], out["awq.x"] = w, x.astype(f32)
     for bits in (2, 3, 4):
         out[f"awq.{bits}.scales"], out[f"awq.{bits}.codes"] = awq(w, x, bits, 32)
+
+    w, x = out["awq.w"].astype(np.float64), out["awq.x"].astype(np.float64)
+    for alpha in (0.25, 0.5, 0.75):
+        out[f"smooth.{alpha}"] = smooth(x, w, alpha)
+
+    # Twenty layers, drawn on both sides.
+    draw = Draw(5)
+    for layer in range(20):
+        rows, columns = 16 + layer, 37 + 4 * layer
+        w = np.array([draw.next() for _ in range(rows * columns)]).reshape(rows, columns)
+        x = np.array([draw.next() for _ in range(8 * columns)]).reshape(8, columns)
+        out[f"wanda.{layer}"] = np.packbits(wanda(w, x, 0.3 + 0.02 * layer))
+
+    w, x = out["gptq.w"].astype(np.float64), np.zeros((160, 160))
+    x[np.triu_indices(160)] = out["gptq.gram"]
+    gram = x + np.triu(x, 1).T
+    gram[5, 5] = 1  # a column without inputs
+    w[:, 5] = 0
+    out["sparsegpt.free"] = sparsegpt(w, gram, 0.5, 128).astype(f32)
+    out["sparsegpt.2:4"] = sparsegpt(w, gram, None, 4, (2, 4)).astype(f32)
+    out["svd-llm"] = svd_llm(w, gram, 3).astype(f32)
 
     w = (rng.standard_normal((4, 64)) * np.exp2(rng.integers(-6, 6, (4, 64)))).astype(f32)
     w[0, :32] *= f32(7.5) / np.abs(w[0, :32]).max()
