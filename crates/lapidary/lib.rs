@@ -32,7 +32,7 @@ pub use lapidary_ir::{
     compare as compare_tensors, nearest,
 };
 pub use lapidary_ops::Datum;
-pub use lapidary_rewrite::{Check, Effect, Ledger, Pipeline, Report, random_inputs};
+pub use lapidary_rewrite::{Check, CheckFailure, Effect, Ledger, Pipeline, Report, random_inputs};
 pub use model::{Backend, DimRange, Model, OpenOptions, PassOptions, SaveOptions};
 pub use native::{CompileOptions, Compiled, Emit, Library, NodeReport, WeightsMode};
 

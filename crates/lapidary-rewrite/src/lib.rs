@@ -27,7 +27,7 @@ pub use exec::{DataSource, Evaluator, Executor, InMemory, NoData, Runner, Sample
 pub use inputs::random_inputs;
 pub use ledger::{Entry, ErrorStats, Ledger, OutputError};
 pub use limits::Limits;
-pub use manager::{Check, CheckFailure, Environment, Report, RunOptions, run};
+pub use manager::{Check, CheckFailure, Environment, Report, RunOptions, Verdict, run};
 pub use options::{Kind, OptionSpec, OptionValue, Options};
 pub use pass::{Effect, Miss, Outcome, Pass, PassCtx, Run, for_each_graph, origin};
 pub use patch::{Operand, Patch, available, check_replacement, newest_op, replace_value};

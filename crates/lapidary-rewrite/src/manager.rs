@@ -80,8 +80,18 @@ pub struct Report {
     pub opset: u32,
     /// Promises that `--check` found broken.
     pub failures: Vec<CheckFailure>,
+    /// Under `Check::Verify`: what the final graph gives, for whoever writes it.
+    #[serde(skip)]
+    pub verdict: Option<Verdict>,
     /// Whether `stop_after` ended the run before its end.
     pub stopped: bool,
+}
+
+/// Batches of inputs, and what the final graph gives for them.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    pub inputs: Vec<Vec<Datum>>,
+    pub outputs: Vec<Vec<Datum>>,
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
@@ -123,7 +133,10 @@ pub fn run(graph: &mut Graph, pipeline: &Pipeline, env: &Environment<'_>, option
     let mut rest: Vec<Work> = vec![];
     push_steps(&mut rest, pipeline, &[], 0);
     manager.execute(graph, rest)?;
-    let Manager { ctx, mut report, .. } = manager;
+    let Manager { ctx, mut report, results, .. } = manager;
+    if options.check == Check::Verify {
+        report.verdict = results.map(|r| Verdict { inputs: r.inputs, outputs: r.now });
+    }
     report.opset = ctx.target_opset;
     report.ledger.notes = ctx.raised.into_iter().chain(ctx.notes).collect();
     let mut misses: Vec<Miss> = ctx.misses;

@@ -1,7 +1,7 @@
 use super::args::{Global, PassArgs};
 use super::{Outcome, Status, ledger, progress, say_json};
 use clap::Args;
-use lapidary::{Check, Effect, Model, PassOptions, Pipeline, Report, Result, SaveOptions};
+use lapidary::{Check, CheckFailure, Diagnostic, Effect, Model, PassOptions, Pipeline, Report, Result, SaveOptions};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -39,7 +39,11 @@ impl Opt {
         }
         let mut model = global.open(&self.model)?;
         let opset = target.unwrap_or_else(|| model.opset());
-        let report = run_passes(&mut model, &pipeline, &self.passes, opset, &self.output, global)?;
+        let mut report = run_passes(&mut model, &pipeline, &self.passes, opset, &self.output, global)?;
+        if report.failures.is_empty() {
+            let _busy = progress::spinner(global, "checking the file");
+            report.failures = self.read_back(&model, &report)?;
+        }
         let findings = !report.failures.is_empty();
         if !findings {
             let _busy = progress::spinner(global, "writing");
@@ -50,6 +54,29 @@ impl Opt {
             say_json(&serde_json::json!({ "output": self.output, "written": !findings, "report": report }));
         }
         Ok(if findings { Status::Findings } else { Status::Done })
+    }
+}
+
+impl Opt {
+    /// Under `--check`: writes the model aside, reads it again, and says which outputs are not, bit for bit, those of the graph that was
+    /// checked. Nothing stays of that file.
+    fn read_back(&self, model: &Model, report: &Report) -> Result<Vec<CheckFailure>> {
+        let Some(verdict) = &report.verdict else { return Ok(vec![]) };
+        let io = |e: std::io::Error| Diagnostic::error("io", format!("cannot write beside {}: {e}", self.output.display()));
+        let beside = self.output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = tempfile::Builder::new().prefix(".lapidary-check-").tempdir_in(beside).map_err(io)?;
+        let path = folder.path().join(self.output.file_name().unwrap_or_default());
+        model.save(&path, &SaveOptions { target_opset: None })?;
+        let written = Model::open(&path, &lapidary::OpenOptions::default())?;
+        let mut out = vec![];
+        for (inputs, outputs) in verdict.inputs.iter().zip(&verdict.outputs) {
+            for ((info, want), got) in written.outputs().iter().zip(outputs).zip(&written.evaluate(inputs.clone())?) {
+                if let Err(what) = lapidary_rewrite::compare::check(Effect::Exact, want, got) {
+                    out.push(CheckFailure { pass: "writing the file".into(), effect: Effect::Exact, output: info.name.clone(), what });
+                }
+            }
+        }
+        Ok(out)
     }
 }
 
