@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Model {
     onnx: lapidary_onnx::Model,
+    /// What passes made besides the graph.
+    side_files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// How to open a model.
@@ -156,7 +158,7 @@ impl Model {
                 }
             }
         }
-        if found.is_empty() { Ok(Model { onnx }) } else { Err(text::with_lines(&onnx.graph, Diagnostics(found))) }
+        if found.is_empty() { Ok(Model { onnx, side_files: vec![] }) } else { Err(text::with_lines(&onnx.graph, Diagnostics(found))) }
     }
     pub fn graph(&self) -> &Graph {
         &self.onnx.graph
@@ -202,7 +204,23 @@ impl Model {
         let env = Environment { passes: PASSES, executor, data: &options.data };
         let report = lapidary_rewrite::run(&mut self.onnx.graph, pipeline, &env, &run).map_err(|e| text::with_lines(&self.onnx.graph, e))?;
         self.onnx.opsets.insert("".into(), report.opset);
+        let placed = report.files.iter().map(|f| (options.data.root.join(&f.path), f.bytes.clone()));
+        self.side_files.extend(placed);
         Ok(report)
+    }
+    /// Writes what passes made besides the graph (an adapter, say), where their options said.
+    ///
+    /// # Errors
+    /// Folders that cannot be made or written to.
+    pub fn write_side_files(&self) -> Result<()> {
+        for (path, bytes) in &self.side_files {
+            if let Some(folder) = path.parent() {
+                let failed = |e: std::io::Error| Diagnostic::error("file-unwritable", format!("'{}' cannot be made: {e}", folder.display()));
+                std::fs::create_dir_all(folder).map_err(failed)?;
+            }
+            crate::files::replace(path, &|f| std::io::Write::write_all(f, bytes))?;
+        }
+        Ok(())
     }
     /// Runs the model over `data` (relative to `files`), `batch` samples at a time, and notes what appears in every float value.
     pub fn observe(&self, data: &str, files: &Files, batch: i64, backend: Backend) -> Result<Observations> {

@@ -47,7 +47,7 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     }
     let seen = match (ctx.options.text("stats"), ctx.options.text("data")) {
         (Some(_), Some(_)) => return Err(ctx.error("pass-option", "both 'data' and 'stats' are given: one is enough")),
-        (Some(path), None) => Observations::parse(&ctx.data.text(path)?)?,
+        (Some(path), None) => Observations::read(&ctx.data.bytes(path)?, path)?,
         _ => {
             let data = ctx.options.required(NAME, "data")?;
             Observations::gather(graph, ctx.executor, ctx.data, data, ctx.options.int("batch").unwrap_or(8))?

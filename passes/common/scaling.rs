@@ -92,7 +92,7 @@ impl Joint {
         }
         Ok(())
     }
-    /// The largest magnitude that each channel's part of what comes before can add to it: of the weight before, where that is a layer.
+    /// The layer whose results the scales divide, where one of the layers is.
     pub fn before<'a>(&self, graph: &Graph, layers: &'a [Layer]) -> Option<&'a Layer> {
         self.parts.iter().find_map(|p| match p {
             Part::Along { node, slot, .. } => layers.iter().find(|l| graph.node(*node).input(*slot) == Some(l.weight)),

@@ -15,7 +15,7 @@ use crate::common::linalg::svd;
 use crate::common::modules::{self, Role, Site, store};
 use faer::Mat;
 use lapidary_ir::{Diagnostic, Graph, Result};
-use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
+use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run, SideFile};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -81,8 +81,9 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         let d = Diagnostic::error("not-extracted", format!("{} other constants differ from the base and are not in the adapter", others.len()));
         ctx.note(others.into_iter().fold(d, |d, name| d.note(name)));
     }
-    ctx.data.write(&format!("{folder}/adapter_config.json"), adapter.config().as_bytes())?;
-    ctx.data.write(&format!("{folder}/adapter_model.safetensors"), &adapter.file()?)?;
+    for (name, bytes) in [("adapter_config.json", adapter.config().into_bytes()), ("adapter_model.safetensors", adapter.file()?)] {
+        ctx.files.push(SideFile { path: format!("{folder}/{name}"), bytes });
+    }
     let share = if all > 0.0 { 100.0 * kept / all } else { 100.0 };
     let text = format!("{} modules, ranks up to {}, hold {share:.4} % of the squares of what differs", adapter.ranks.len(), adapter.largest());
     ctx.note(Diagnostic::error("extracted", text));

@@ -55,10 +55,6 @@ pub trait Samples {
 
 /// Opens what passes' options name. Reading files is the façade's work.
 pub trait DataSource {
-    /// A text file.
-    fn text(&self, path: &str) -> Result<String> {
-        Err(no_reader(path))
-    }
     /// The bytes of a file.
     fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         Err(no_reader(path))
@@ -66,11 +62,6 @@ pub trait DataSource {
     /// Another model.
     fn model(&self, path: &str) -> Result<Graph> {
         Err(no_reader(path))
-    }
-    /// Writes a file beside the model, for passes that make more than a graph. Folders on the way are made.
-    fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let _ = bytes;
-        Err(Diagnostic::error("no-data", format!("'{path}' cannot be written: no writer of files was given")).into())
     }
     /// Input data, by the text of a `data=` option.
     ///

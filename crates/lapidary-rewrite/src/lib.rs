@@ -29,7 +29,7 @@ pub use ledger::{Entry, ErrorStats, Ledger, OutputError};
 pub use limits::Limits;
 pub use manager::{Check, CheckFailure, Environment, Report, RunOptions, Verdict, run};
 pub use options::{Kind, OptionSpec, OptionValue, Options};
-pub use pass::{Effect, Miss, Outcome, Pass, PassCtx, Run, for_each_graph, origin};
+pub use pass::{Effect, Miss, Outcome, Pass, PassCtx, Run, SideFile, for_each_graph, origin};
 pub use patch::{Operand, Patch, available, check_replacement, newest_op, replace_value};
 pub use pipeline::{Call, Pipeline, Step};
 pub use rule::{Match, Reason, Rule, always, applies, ensure};

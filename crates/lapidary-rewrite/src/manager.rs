@@ -1,7 +1,7 @@
 use crate::compare;
 use crate::cost::{self, Sizes};
 use crate::ledger::{Entry, ErrorStats, Ledger};
-use crate::pass::{Effect, Pass, PassCtx};
+use crate::pass::{Effect, Pass, PassCtx, SideFile};
 use crate::pipeline::{self, Call, Pipeline, Step};
 use crate::selector::Selector;
 use crate::{DataSource, Executor, Limits, Miss, Options, crash, memory, random_inputs};
@@ -83,6 +83,9 @@ pub struct Report {
     /// Under `Check::Verify`: what the final graph gives, for whoever writes it.
     #[serde(skip)]
     pub verdict: Option<Verdict>,
+    /// What passes made besides the graph.
+    #[serde(skip)]
+    pub files: Vec<SideFile>,
     /// Whether `stop_after` ended the run before its end.
     pub stopped: bool,
 }
@@ -138,6 +141,7 @@ pub fn run(graph: &mut Graph, pipeline: &Pipeline, env: &Environment<'_>, option
         report.verdict = results.map(|r| Verdict { inputs: r.inputs, outputs: r.now });
     }
     report.opset = ctx.target_opset;
+    report.files = ctx.files;
     report.ledger.notes = ctx.raised.into_iter().chain(ctx.notes).collect();
     let mut misses: Vec<Miss> = ctx.misses;
     if let Some(why) = &options.why {

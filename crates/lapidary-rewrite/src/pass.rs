@@ -103,7 +103,17 @@ pub struct PassCtx<'a> {
     pub misses: Vec<Miss>,
     /// The rule whose misses are wanted in detail (`--why`): near misses of its pattern are recorded too.
     pub why: Option<String>,
+    /// Files to write beside the model, for passes that make more than a graph: whoever ran the passes writes them, once all went well.
+    pub files: Vec<SideFile>,
     store: Store,
+}
+
+/// A file that belongs to a result besides the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SideFile {
+    /// As the pass's option gave it; folders on the way may be missing.
+    pub path: String,
+    pub bytes: Vec<u8>,
 }
 
 /// Results that one pass leaves for later ones, by type.
@@ -122,6 +132,7 @@ impl<'a> PassCtx<'a> {
             notes: vec![],
             misses: vec![],
             why: None,
+            files: vec![],
             store: Store::default(),
         }
     }

@@ -19,24 +19,12 @@ pub struct Files {
 }
 
 impl DataSource for Files {
-    fn text(&self, path: &str) -> Result<String> {
-        let path = self.root.join(path);
-        std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))
-    }
     fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         let path = self.root.join(path);
         std::fs::read(&path).map_err(|e| unreadable(&path, &e))
     }
     fn model(&self, path: &str) -> Result<Graph> {
         Ok(crate::Model::open(&self.root.join(path), &crate::OpenOptions::default())?.graph().clone())
-    }
-    fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.root.join(path);
-        let failed = |e: std::io::Error| Diagnostic::error("file-unwritable", format!("'{}' cannot be written: {e}", path.display()));
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        crate::files::replace(&path, &|f| std::io::Write::write_all(f, bytes))
     }
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
         Ok(Box::new(self.stream(text, inputs_of(graph), batch)?))

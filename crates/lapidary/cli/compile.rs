@@ -117,6 +117,7 @@ impl Compile {
         }
         let busy = progress::spinner(global, "generating code");
         let compiled = self.compile(&model, &options)?;
+        model.write_side_files()?;
         busy.finish_and_clear();
         ledger::show(&report, global, self.passes.why.as_deref());
         if global.json() && self.output.is_some() {

@@ -47,6 +47,7 @@ impl Opt {
         let findings = !report.failures.is_empty();
         if !findings {
             let _busy = progress::spinner(global, "writing");
+            model.write_side_files()?;
             model.save(&self.output, &SaveOptions { target_opset: None })?;
         }
         ledger::show(&report, global, self.passes.why.as_deref());

@@ -156,6 +156,7 @@ fn layers(start: &Model, end: &Model, data: &str) -> Result<Vec<ValueDifference>
 
 /// Writes a model: a library by way of the default passes where the name ends in `.so` or `.a`, else ONNX or text.
 pub fn write(model: &Model, path: &Path, jobs: usize) -> Result<Compiled> {
+    model.write_side_files()?;
     if !is_library(path) {
         model.save(path, &SaveOptions::default())?;
         return Ok(Compiled { files: vec![path.into()], ..Compiled::default() });

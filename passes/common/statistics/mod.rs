@@ -94,6 +94,14 @@ impl Observations {
         out
     }
     /// Reads [`Observations::to_text`].
+    /// What a file holds.
+    ///
+    /// # Errors
+    /// Bytes that are no statistics.
+    pub fn read(bytes: &[u8], path: &str) -> Result<Observations> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Diagnostic::error("statistics", "this is no text").file(path))?;
+        Observations::parse(text)
+    }
     pub fn parse(text: &str) -> Result<Observations> {
         let wrong = |n: usize, what: String| {
             Diagnostics::from(Diagnostic::error("statistics", format!("line {n}: {what}")).help("`lapidary calib collect` writes such files"))

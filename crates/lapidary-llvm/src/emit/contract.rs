@@ -258,7 +258,7 @@ impl Emitter<'_, '_> {
             let count = min(ir.c64(c.block_rows), ir.sub(rows, row));
             let panel = ir.mul(panel_block, ir.c64(c.block_panels));
             let panel_end = min(ir.add(panel, ir.c64(c.block_panels)), panels);
-            s.row_pointers(c, table, coordinates, taps, zeros, row, count)?;
+            s.row_pointers(c, (table, coordinates), taps, zeros, (row, count))?;
             let b = s.operand(c.b, &c.b_base)?;
 
             s.for_each(panel, panel_end, c.vectors, &[], |s, p, _| {
@@ -294,8 +294,7 @@ impl Emitter<'_, '_> {
         Ok(self.ir.gep(self.ir.f32(), base, i))
     }
     /// Fills the table of row pointers for `count` rows from `row` on, and remembers their coordinates.
-    #[allow(clippy::too_many_arguments)]
-    fn row_pointers(&mut self, c: &Contract, table: V, coordinates: V, taps: V, zeros: Option<V>, row: V, count: V) -> Result<()> {
+    fn row_pointers(&mut self, c: &Contract, (table, coordinates): (V, V), taps: V, zeros: Option<V>, (row, count): (V, V)) -> Result<()> {
         let ir = self.ir;
         let tile_rows = ir.c64(tile::row_counts(c.family.cpu())[0]);
         let kernel = self.kernel;

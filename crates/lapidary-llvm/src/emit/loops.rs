@@ -9,6 +9,16 @@ use lapidary_kernel::AxisId;
 /// Partial results of a long reduction: enough to hide the latency of an addition.
 const PARTS: i64 = 4;
 
+/// Points of the vector axis.
+pub struct Stretch {
+    pub axis: AxisId,
+    /// A multiple of the lanes.
+    pub low: V,
+    pub high: V,
+    /// Vectors fill it: there is no rest for a mask.
+    pub whole: bool,
+}
+
 impl<'i, 'c> Emitter<'i, 'c> {
     /// Emits the whole body of the kernel's function.
     pub fn nest(&mut self, nest: &Nest) -> Result<()> {
@@ -34,7 +44,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 let first = ir.mul(chunk, per_chunk);
                 let last = min(ir.add(first, per_chunk), tiles);
                 let start = s.point(&nest.rows, first)?;
-                s.vector_loop(axis, ir.c64(0), extent, whole(axis), &[], 1, &carry_nothing, &mut |s, _| {
+                s.vector_loop(Stretch { axis, low: ir.c64(0), high: extent, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
                     s.each_row(&nest.rows, first, last, &start, &mut |s| s.statements(nest))?;
                     Ok(vec![])
                 })
@@ -47,7 +57,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 s.enter_point(&nest.rows, row)?;
                 let low = ir.mul(block, ir.c64(nest.block));
                 let high = min(ir.add(low, ir.c64(nest.block)), extent);
-                s.vector_loop(axis, low, high, whole(axis), &[], 1, &carry_nothing, &mut |s, _| {
+                s.vector_loop(Stretch { axis, low, high, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
                     s.statements(nest)?;
                     Ok(vec![])
                 })
@@ -59,7 +69,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 None => s.statements(nest),
                 Some(axis) => {
                     let extent = s.size(kernel.extent(axis))?;
-                    s.vector_loop(axis, ir.c64(0), extent, whole(axis), &[], 1, &carry_nothing, &mut |s, _| {
+                    s.vector_loop(Stretch { axis, low: ir.c64(0), high: extent, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
                         s.statements(nest)?;
                         Ok(vec![])
                     })?;
@@ -142,15 +152,10 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let next = body(self, l.i, &l.carried)?;
         Ok(self.end_loop(l, &next))
     }
-    /// Runs vectors along `axis` from `low` (a multiple of the lanes) to `high`: whole ones in a loop, then one with a mask, unless
-    /// `whole` says that there is none. `parts` copies of what is carried are kept in the loop, and joined by `join`.
-    #[allow(clippy::too_many_arguments)]
+    /// Runs vectors along a stretch of an axis: whole ones in a loop, then one with a mask. `parts` copies of what is carried are kept in the loop, and joined by `join`.
     pub fn vector_loop(
         &mut self,
-        axis: AxisId,
-        low: V,
-        high: V,
-        whole: bool,
+        Stretch { axis, low, high, whole }: Stretch,
         carried: &[V],
         parts: i64,
         join: &dyn Fn(&Ir, &[V], &[V]) -> Result<Vec<V>>,
@@ -272,7 +277,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
             let long = extent.as_const().is_none_or(|e| e >= 2 * PARTS * self.lanes as i64);
             let parts = if rest.is_empty() && !carried.is_empty() && long { PARTS } else { 1 };
             let zero = self.ir.c64(0);
-            return self.vector_loop(*axis, zero, size, whole, carried, parts, join, &mut inside);
+            return self.vector_loop(Stretch { axis: *axis, low: zero, high: size, whole }, carried, parts, join, &mut inside);
         }
         if rest.is_empty() {
             return self.scalar_loop(*axis, carried, unroll, join, &mut inside);

@@ -3,11 +3,13 @@
 pub mod body;
 pub mod contract;
 pub mod expr;
+pub mod index;
 pub mod ir;
 pub mod library;
 pub mod loops;
 pub mod machine;
 pub mod math;
+pub mod memory;
 pub mod nest;
 pub mod ops;
 pub mod scope;

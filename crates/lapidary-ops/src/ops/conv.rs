@@ -164,11 +164,7 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let sum = accumulator(y.dtype);
     lower_conv(
         c,
-        &x,
-        &w,
-        &y,
-        sum,
-        None,
+        Convolution { x: &x, w: &w, y: &y, sum, padding: None },
         |_, u, v, _| (u, v),
         |k, v, channel| match &bias {
             Some(b) => {
@@ -181,16 +177,22 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     )
 }
 
+/// What a convolution reads and writes.
+pub struct Convolution<'a> {
+    pub x: &'a Operand,
+    pub w: &'a Operand,
+    pub y: &'a Operand,
+    /// The type of the sums.
+    pub sum: DType,
+    /// Its one element is what lies around the image; 0 without it.
+    pub padding: Option<&'a Operand>,
+}
+
 /// The kernel of a convolution: `end(Σ x'·w')`, where `terms` makes x' and w' of the elements, and both are given the channel of the
-/// result. Sums are of type `sum`; the padding is the one element of `padding`, or 0.
-#[allow(clippy::too_many_arguments)]
+/// result.
 pub fn lower_conv(
     c: &mut LowerCtx<'_>,
-    x: &Operand,
-    w: &Operand,
-    y: &Operand,
-    sum: DType,
-    padding: Option<&Operand>,
+    Convolution { x, w, y, sum, padding }: Convolution<'_>,
     terms: impl FnOnce(&mut KernelBuilder, ExprId, ExprId, &Index) -> (ExprId, ExprId),
     end: impl FnOnce(&mut KernelBuilder, ExprId, &Index) -> ExprId,
 ) -> Result<()> {

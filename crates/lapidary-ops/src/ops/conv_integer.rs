@@ -4,7 +4,7 @@
 //! Source: ONNX ConvInteger-10.
 
 use crate::cells::room;
-use crate::ops::conv::lower_conv;
+use crate::ops::conv::{Convolution, lower_conv};
 use crate::ops::conv::{Plan, conv_shape};
 use crate::ops::mat_mul_integer::centred;
 use crate::ops::mat_mul_integer::{less_zero, zero_points};
@@ -37,5 +37,5 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (x, w, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
     let (zx, zw) = (zero_points(c, 2)?, zero_points(c, 3)?);
     let terms = |k: &mut KernelBuilder, u, v, channel: &Index| (less_zero(k, u, zx.as_ref(), None), less_zero(k, v, zw.as_ref(), Some(channel)));
-    lower_conv(c, &x, &w, &y, DType::I32, zx.as_ref(), terms, |_, v, _| v)
+    lower_conv(c, Convolution { x: &x, w: &w, y: &y, sum: DType::I32, padding: zx.as_ref() }, terms, |_, v, _| v)
 }

@@ -4,12 +4,10 @@
 //! x: [N, C, D…], w: [M, C/G, K…] of i8 or u8; `w_scale` and `w_zero` scalars or [M]; b: i32[M] in units of `x_scale · w_scale`.
 //! Attributes as of Conv. Source: ONNX QLinearConv-10.
 
-use crate::ops::conv::conv_shape;
-use crate::ops::conv::lower_conv;
+use crate::ops::conv::{Convolution, conv_shape, lower_conv};
 use crate::ops::conv_integer::integer_conv;
 use crate::ops::mat_mul_integer::{at_line, less_zero, zero_points};
-use crate::ops::q_linear_mat_mul::{requantize, scales};
-use crate::ops::q_linear_mat_mul::{round_to, scale_of};
+use crate::ops::q_linear_mat_mul::{requantize, round_to, scale_of, scales};
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 use lapidary_ir::{DType, Result};
 use lapidary_kernel::{Index, KernelBuilder};
@@ -47,7 +45,7 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (sx, sw, sy) = (c.input(1)?, c.input(4)?, c.input(6)?);
     let bias = if c.has(8) { Some(c.input(8)?) } else { None };
     let terms = |k: &mut KernelBuilder, u, v, channel: &Index| (less_zero(k, u, zx.as_ref(), None), less_zero(k, v, zw.as_ref(), Some(channel)));
-    lower_conv(c, &x, &w, &y, DType::I32, zx.as_ref(), terms, |k, v, channel| {
+    lower_conv(c, Convolution { x: &x, w: &w, y: &y, sum: DType::I32, padding: zx.as_ref() }, terms, |k, v, channel| {
         let v = match &bias {
             Some(b) => {
                 let b = at_line(k, b, Some(channel));
