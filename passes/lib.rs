@@ -20,6 +20,7 @@ macro_rules! passes {
 passes! {
     calibrate
     canonicalize
+    convert_float
     convert_quantized
     cse
     dce

@@ -19,6 +19,44 @@ pub fn decode_e8m0(code: u8) -> f64 {
     if code == 0xff { f64::NAN } else { 2f64.powi(code as i32 - 127) }
 }
 
+/// The nearest number of 16 bits, ties to even, of so many exponent bits (5: f16, 8: bf16), in one rounding from f64. Too large gives
+/// infinity; a NaN keeps its sign and what fits of its payload.
+pub fn encode_16(v: f64, exponent_bits: u32) -> u16 {
+    const F64_MANTISSA: u32 = 52;
+    let mantissa_bits = 15 - exponent_bits;
+    let bits = v.to_bits();
+    let (sign, exponent, mantissa) = (((bits >> 63) as u16) << 15, (bits >> F64_MANTISSA) as i64 & 0x7ff, bits & ((1 << F64_MANTISSA) - 1));
+    let infinity = ((1u16 << exponent_bits) - 1) << mantissa_bits;
+    if exponent == 0x7ff {
+        let payload = (mantissa >> (F64_MANTISSA - mantissa_bits)) as u16;
+        return sign | infinity | if mantissa == 0 { 0 } else { payload | 1 << (mantissa_bits - 1) };
+    }
+    // The exponent as stored; from 0 downwards the number is subnormal and has fewer bits.
+    let stored = exponent - 1023 + ((1 << (exponent_bits - 1)) - 1);
+    if stored >= (1 << exponent_bits) - 1 {
+        return sign | infinity;
+    }
+    let dropped = i64::from(F64_MANTISSA - mantissa_bits) + (1 - stored).max(0);
+    if exponent == 0 || dropped > i64::from(F64_MANTISSA) + 1 {
+        return sign; // less than half of the smallest number
+    }
+    let whole = mantissa | 1 << F64_MANTISSA;
+    let (kept, rest, half) = (whole >> dropped, whole & ((1 << dropped) - 1), 1u64 << (dropped - 1));
+    let rounded = kept + u64::from(rest > half || (rest == half && kept & 1 == 1));
+    // The leading bit of a normal number, and a carry, add one to the exponent.
+    let code = if stored >= 1 { (((stored - 1) as u64) << mantissa_bits) + rounded } else { rounded };
+    sign | (code as u16).min(infinity)
+}
+
+/// [`encode_16`] to a number again: what storing `v` as f16 or bf16 makes of it. Other types leave it as it is.
+pub fn round_16(dtype: DType, v: f64) -> f64 {
+    match dtype {
+        DType::F16 => half::f16::from_bits(encode_16(v, 5)).to_f64(),
+        DType::BF16 => half::bf16::from_bits(encode_16(v, 8)).to_f64(),
+        _ => v,
+    }
+}
+
 /// The eight magnitudes of E2M1, by code.
 const F4: [f64; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 

@@ -22,6 +22,7 @@ pub use compare::{Comparison, Tolerance, compare};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Result, Severity, nearest};
 pub use dim::{Atom, Dim};
 pub use dtype::{DType, Element};
+pub use dtype_small::{encode_16, round_16};
 pub use graph::{Graph, Node, NodeId, NodeSpec, OpName, Origin, Region, Symbols, Use, Value, ValueId};
 pub use tensor::Tensor;
 pub use types::{Dims, Shape, TensorType, Type};

@@ -3,7 +3,6 @@
 use crate::elementwise::kernels;
 use crate::numbers::{axis_index, floats, store, store_wide};
 use crate::{EvalCtx, Form, LowerCtx, Operand, cast, forms};
-use half::{bf16, f16};
 use lapidary_ir::{Attrs, DType, Dim, Graph, Node, NodeId, Result, Tensor};
 use lapidary_kernel::{ExprId, Index, KernelBuilder, UnaryOp};
 
@@ -72,8 +71,7 @@ fn scale_indices(c: &EvalCtx<'_>, x: &Tensor, scale: &Tensor, zero: Option<&Tens
 /// Rounds to a float type: what an operation in that type does to its result.
 fn rounded(dtype: DType, v: f64) -> f64 {
     match dtype {
-        DType::F16 => f16::from_f64(v).to_f64(),
-        DType::BF16 => bf16::from_f64(v).to_f64(),
+        DType::F16 | DType::BF16 => lapidary_ir::round_16(dtype, v),
         DType::F64 => v,
         _ => f64::from(v as f32),
     }
