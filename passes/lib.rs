@@ -43,6 +43,7 @@ passes! {
     prune_heads
     prune_layers
     prune_width
+    quantize_dynamic
     quantize_weights
     simplify_arithmetic
     smooth_quant

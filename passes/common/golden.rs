@@ -1,4 +1,4 @@
-//! The arrays that `tests/scripts/make_golden_compression.py` wrote down, for tests: what other tools make of the same weights.
+//! The arrays that `tests/scripts/make_golden_compression.py` and its like wrote down, for tests: what other tools make of the same weights.
 
 use faer::Mat;
 use lapidary_ir::Element;
@@ -8,7 +8,11 @@ pub struct Golden(BTreeMap<String, (u8, Vec<u8>)>);
 
 impl Golden {
     pub fn read() -> Golden {
-        let all = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/compression.bin")).unwrap();
+        Golden::of("compression.bin")
+    }
+    /// Those of a file in `tests/golden/`.
+    pub fn of(file: &str) -> Golden {
+        let all = std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(file)).unwrap();
         let mut rest = &all[..];
         let mut take = |n: usize| {
             let (a, b) = rest.split_at(n.min(rest.len()));

@@ -11,6 +11,7 @@ pub mod modules;
 pub mod nbits;
 pub mod prune;
 pub mod quant;
+pub mod records;
 pub mod scaling;
 pub mod statistics;
 
