@@ -4,6 +4,7 @@
 
 mod common;
 
+pub use common::sensitivity;
 pub use common::statistics::Observations;
 use lapidary_rewrite::Pass;
 
@@ -18,6 +19,7 @@ macro_rules! passes {
 }
 
 passes! {
+    auto_precision
     calibrate
     canonicalize
     convert_float

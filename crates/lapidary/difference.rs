@@ -1,64 +1,74 @@
 //! Two models side by side: where their values part, and what differs between their graphs.
 
-use crate::{Model, Result};
-use lapidary_ir::{Comparison, Graph, NodeId, Tolerance, compare};
+use crate::arrays::Files;
+use crate::native::NativeExecutor;
+use crate::{Backend, Model, PassOptions, Result};
+use lapidary_ir::{Graph, NodeId, Tolerance};
 use lapidary_ops::Datum;
+use lapidary_passes::sensitivity;
+pub use lapidary_passes::sensitivity::{Deviation, Explained, Pair};
+use lapidary_rewrite::{DataSource, Evaluator, Executor, Metric, Samples};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// One value that both models compute under the same name.
-#[derive(Clone, Debug, Serialize)]
-pub struct ValueDifference {
-    pub name: String,
-    /// The operator that makes it in the second model.
-    pub op: String,
-    pub is_output: bool,
-    pub equal: bool,
-    /// Why the two cannot be compared, if so.
-    pub problem: Option<String>,
-    pub max_abs: f64,
-    pub max_rel: f64,
-    /// Absent where nothing differs, or where types do.
-    pub sqnr_db: Option<f64>,
+/// How to compare the values of two models.
+pub struct Options {
+    pub tolerance: Tolerance,
+    /// What the outputs are judged by.
+    pub metric: Metric,
+    /// For how many values the effect on the outputs is measured: those that lose most by themselves.
+    pub effects: usize,
+    /// Samples run at a time, and used at most.
+    pub batch: usize,
+    pub samples: usize,
+    pub backend: Backend,
 }
 
-/// Evaluates both models on the same inputs and compares every value whose name both have, in the second model's order. The inputs must be
-/// those of both.
-pub fn values(a: &Model, b: &Model, inputs: &[Datum], tolerance: Tolerance) -> Result<Vec<ValueDifference>> {
-    let mut first: BTreeMap<String, Datum> = BTreeMap::new();
-    let wanted: std::collections::BTreeSet<String> = crate::text::value_names(b.graph()).iter().map(|n| n.to_string()).collect();
-    a.evaluate_each(inputs.to_vec(), &mut |name, d| {
-        if wanted.contains(name) {
-            first.insert(name.to_string(), d.clone());
-        }
-    })?;
-    let graph = b.graph();
-    let by_name = graph.values_by_name();
-    let mut out = vec![];
-    b.evaluate_each(inputs.to_vec(), &mut |name, d| {
-        let (Some(Datum::Tensor(want)), Datum::Tensor(got)) = (first.get(name), d) else { return };
-        let id = by_name.get(name);
-        if id.is_some_and(|v| graph.producer(*v).is_input()) {
-            return;
-        }
-        out.push(difference(name, id.map_or(String::new(), |v| graph.producer(*v).op.to_string()), id.is_some_and(|v| graph.is_output(*v)), {
-            compare(got, want, tolerance)
-        }));
-    })?;
-    Ok(out)
-}
-
-fn difference(name: &str, op: String, is_output: bool, c: Comparison) -> ValueDifference {
-    ValueDifference {
-        name: name.into(),
-        op,
-        is_output,
-        equal: c.passed,
-        problem: c.problem,
-        max_abs: c.max_abs,
-        max_rel: c.max_rel,
-        sqnr_db: c.sqnr_db.filter(|v| v.is_finite()),
+impl Default for Options {
+    fn default() -> Options {
+        Options { tolerance: Tolerance::default(), metric: Metric::Sqnr, effects: 0, batch: 8, samples: usize::MAX, backend: Backend::Eval }
     }
+}
+
+/// Where the samples come from.
+pub enum Source<'a> {
+    /// As a `data=` option names them.
+    Files(&'a str),
+    /// One batch, in the order of the first model's inputs.
+    Inputs(&'a [Datum]),
+}
+
+/// Runs both models on the same samples and compares every value that corresponds: of the same name, or of the name or place that a
+/// quantizer or an optimizer gave it. Besides, the second model is run on the first one's values, which tells what is lost where from
+/// what is handed on.
+///
+/// # Errors
+/// Models of other inputs; data that do not fit; operators that nothing can run.
+pub fn explain(a: &Model, b: &Model, source: &Source<'_>, options: &Options, progress: &mut dyn FnMut(&str, usize, usize)) -> Result<Explained> {
+    let ready = |m: &Model| -> Result<Model> {
+        let mut m = m.executable()?.into_owned();
+        m.run_pipeline(&crate::parse_pipeline("lift-constants")?, PassOptions::default())?;
+        Ok(m)
+    };
+    let (a, b) = (ready(a)?, ready(b)?);
+    let (evaluator, native, files) = (Evaluator::default(), NativeExecutor::default(), Files::default());
+    let executor: &dyn Executor = if options.backend == Backend::Native { &native } else { &evaluator };
+    let open = || -> Result<Box<dyn Samples + '_>> {
+        match (source, options.metric.key()) {
+            (Source::Inputs(inputs), _) => Ok(Box::new(std::iter::once(inputs.to_vec()))),
+            (Source::Files(data), Some(key)) => files.open_with(data, a.graph(), key, Some(options.batch)),
+            (Source::Files(data), None) => files.open(data, a.graph(), Some(options.batch)),
+        }
+    };
+    let with = sensitivity::Comparison {
+        executor,
+        open: &open,
+        samples: options.samples,
+        tolerance: options.tolerance,
+        metric: options.metric,
+        effects: options.effects,
+    };
+    sensitivity::explain(a.graph(), b.graph(), &with, progress)
 }
 
 /// What two graphs do not have in common.

@@ -24,6 +24,7 @@ pub mod inspect;
 pub mod kernels;
 mod model;
 pub mod native;
+pub mod sensitivity;
 mod text;
 
 pub use files::replace as replace_file;

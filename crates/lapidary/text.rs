@@ -2,7 +2,7 @@
 
 use crate::files;
 use lapidary_ir::text::{self, ParseOptions, PrintOptions};
-use lapidary_ir::{Diagnostic, Diagnostics, Graph, Name, Result};
+use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -75,9 +75,4 @@ pub(crate) fn with_lines(graph: &Graph, mut found: Diagnostics) -> Diagnostics {
 fn marked(line: &str, value: Option<&str>, op: Option<&str>) -> std::ops::Range<usize> {
     let find = |what: Option<&str>| what.filter(|w| !w.is_empty()).and_then(|w| line.find(w).map(|at| at..at + w.len()));
     find(value).or_else(|| find(op)).unwrap_or(0..line.len())
-}
-
-/// Every value's name, for suggestions.
-pub(crate) fn value_names(graph: &Graph) -> Vec<Name> {
-    graph.node_ids().flat_map(|n| graph.node(n).outputs().iter().map(|v| v.name.clone())).collect()
 }

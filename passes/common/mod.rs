@@ -13,6 +13,7 @@ pub mod prune;
 pub mod quant;
 pub mod records;
 pub mod scaling;
+pub mod sensitivity;
 pub mod statistics;
 
 use lapidary_ir::{Diagnostic, Graph, NodeId, Result, Tensor, Value, ValueId};

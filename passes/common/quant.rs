@@ -4,8 +4,10 @@ use lapidary_ir::{Attrs, DType, Graph, NodeSpec, Origin, Type, Value, ValueId};
 use lapidary_rewrite::newest_op;
 use std::collections::BTreeMap;
 
-/// The metadata of a node that quantizing passes leave in floats: it computes what was split off for that.
-pub const STAYS_FLOAT: (&str, &str) = ("lapidary.precision", "float");
+/// The metadata of a node that says in which format its weight shall be.
+pub const PRECISION: &str = "lapidary.precision";
+/// The metadata of a node that quantizing passes leave in floats: it computes what was split off for that, or `auto-precision` chose so.
+pub const STAYS_FLOAT: (&str, &str) = (PRECISION, "float");
 
 /// What calibration found, by value name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,7 +1,7 @@
 //! Where the pairs of nodes go.
 
 use super::NAME;
-use crate::common::quant::{self, Channels, Parameters, STAYS_FLOAT, Source, Statistics, activation, weight_scale};
+use crate::common::quant::{self, Channels, PRECISION, Parameters, STAYS_FLOAT, Source, Statistics, activation, weight_scale};
 use lapidary_ir::{DType, Graph, Node, NodeId, Result, Tensor, ValueId};
 use lapidary_rewrite::{Outcome, PassCtx, origin};
 use std::collections::BTreeMap;
@@ -69,8 +69,12 @@ impl Placer<'_> {
     fn weighted(&mut self, id: NodeId) -> Result<(), Reason> {
         let node = self.node(id);
         let (Some(x), Some(w)) = (node.input(0), node.input(1)) else { return Err("an operand is omitted".into()) };
-        if node.metadata.get(STAYS_FLOAT.0).is_some_and(|p| **p == *STAYS_FLOAT.1) {
-            return Err("it holds what was split off to stay in floats".into());
+        match node.metadata.get(PRECISION).map(|p| &**p) {
+            None | Some("int8") => {}
+            Some(p) if p == STAYS_FLOAT.1 => {
+                return Err("it is to stay in floats, as an earlier pass says".into());
+            }
+            Some(p) => return Err(Reason::Miss(format!("auto-precision chose {p} for it"))),
         }
         let Some(t) = self.graph.as_constant(w) else {
             let quantized = self.graph.producer(w).is("DequantizeLinear");

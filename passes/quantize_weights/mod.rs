@@ -26,6 +26,8 @@
 //! DequantizeLinear before the operator, for every other runtime; `auto` the first where a layer allows, else the second. ONNX Runtime joins
 //! DequantizeLinear and MatMul again, and then rounds the activations to 8 bits, unless `session.qdq_matmulnbits_accuracy_level` is 0.
 //!
+//! A layer for which `auto-precision` chose a format takes that many bits, or is left alone.
+//!
 //! Run it last: what folds or fuses weights works on floats.
 
 mod awq;
@@ -41,6 +43,7 @@ use crate::common::codes::{Codes, Grid, Unit, narrow};
 use crate::common::layers::{self, EMBEDDINGS, Form, HEAD, Layer, Scope};
 use crate::common::nbits::{self, Dequantized};
 use crate::common::nothing_done;
+use crate::common::quant::PRECISION;
 use book::Book;
 use faer::Mat;
 use lapidary_ir::{DType, Diagnostic, Graph, Result, Tensor, ValueId};
@@ -223,6 +226,7 @@ impl Plan {
             let text = format!("'{}' is a table: nothing is multiplied by it, and {} weighs by what is", found[i].name, self.method);
             return Err(Diagnostic::error("no-inputs", text).help("use method=rtn or hqq for tables").into());
         }
+        self.follow(graph, ctx, found)?;
         found.retain(|l| {
             let float = matches!(graph.dtype(l.weight), DType::F32 | DType::F16 | DType::BF16);
             let finite = float && graph.as_constant(l.weight).and_then(|t| t.to_f64()).is_some_and(|v| v.iter().all(|v| v.is_finite()));
@@ -235,8 +239,37 @@ impl Plan {
         });
         Ok(())
     }
+    /// Leaves out the layers for which other formats were chosen.
+    fn follow(&self, graph: &Graph, ctx: &mut PassCtx<'_>, found: &mut Vec<Layer>) -> Result<()> {
+        let mut wrong = None;
+        found.retain(|l| {
+            let Some(chosen) = precision(graph, l) else { return true };
+            let reason = match chosen {
+                "float" => Some("it is to stay in floats, as an earlier pass says"),
+                "int8" => Some("auto-precision chose int8 for it, with its inputs: calibrate, fake-quant and fold-quant do that"),
+                _ => None,
+            };
+            if reason.is_none() && !matches!(self.method.as_str(), "rtn" | "hqq" | "gptq" | "awq") {
+                wrong.get_or_insert_with(|| (l.name.clone(), chosen.to_string()));
+            }
+            if let Some(reason) = reason {
+                ctx.miss(NAME, graph, l.readers[0].0, reason);
+            }
+            reason.is_none()
+        });
+        match wrong {
+            None => Ok(()),
+            Some((name, chosen)) => {
+                let d =
+                    Diagnostic::error("pass-option", format!("auto-precision chose {chosen} for '{name}', and {} has codes of its own", self.method));
+                Err(d.help("use method=rtn, hqq, gptq or awq").into())
+            }
+        }
+    }
     fn grid(&self, graph: &Graph, layer: &Layer) -> Grid {
-        Grid { bits: self.bits, symmetric: self.symmetric, unit: self.unit, clip: self.clip, dtype: graph.dtype(layer.weight) }
+        let chosen = precision(graph, layer).and_then(|p| p.trim_start_matches(|c: char| c.is_alphabetic()).parse().ok());
+        let bits = chosen.filter(|b| (2..=8).contains(b)).unwrap_or(self.bits);
+        Grid { bits, symmetric: self.symmetric, unit: self.unit, clip: self.clip, dtype: graph.dtype(layer.weight) }
     }
     /// Every layer as it will be stored, in the layers' order.
     fn store(&self, graph: &mut Graph, ctx: &mut PassCtx<'_>, found: &mut [Layer], done: &mut Tally) -> Result<Vec<Stored>> {
@@ -318,6 +351,11 @@ fn write(graph: &mut Graph, ctx: &mut PassCtx<'_>, plan: &Plan, shared: &mut Vec
             nbits::write_dequantizer(graph, ctx, NAME, layer, &d)
         }
     }
+}
+
+/// The format that was chosen for a layer.
+fn precision<'a>(graph: &'a Graph, layer: &Layer) -> Option<&'a str> {
+    layer.readers.iter().find_map(|(n, _)| graph.node(*n).metadata.get(PRECISION)).map(|p| &**p)
 }
 
 /// What the ledger says of it.

@@ -238,6 +238,24 @@ fn compare_finds_the_first_value_that_differs() {
 }
 
 #[test]
+fn compare_tells_causes_from_consequences() {
+    let w = Work::new();
+    let text = |c: &str| {
+        format!(
+            "graph @g(%x: f32[3]) {{\n  const %c : f32[3] = {c}\n  const %d : f32[3] = [1, 2, 3]\n  %a = Neg(%x) : f32[3]\n  \
+             %b = Mul(%a, %c) : f32[3]\n  %e = Add(%b, %d) : f32[3]\n  %y = Neg(%e) : f32[3]\n  return %y\n}}\n"
+        )
+    };
+    fs::write(w.path("a.lap"), text("[1, 2, 3]")).unwrap();
+    fs::write(w.path("b.lap"), text("[1, 2.5, 3]")).unwrap();
+    let (out, _) = ends(1, &["compare", &w.text("a.lap"), &w.text("b.lap")]);
+    assert!(out.contains("the first value that differs is 'b', made by Mul\nmost is lost at 'b', made by Mul ("), "{out}");
+    assert!(out.contains("dB if it alone is so") && out.contains("4 values compared, 3 differ, 2 of them only hand on"), "{out}");
+    // Causes alone are listed, and the output; -v lists all.
+    assert!(!out.contains(" Add ") && ends(1, &["compare", "-v", &w.text("a.lap"), &w.text("b.lap")]).0.contains(" Add "), "{out}");
+}
+
+#[test]
 fn conformance_counts_every_case() {
     let w = Work::new();
     let case = w.path("suite/neg");

@@ -4,6 +4,7 @@ mod bad_input;
 mod compress;
 mod flags;
 mod real_models;
+mod sensitivity;
 
 /// Commands and what they print, in `tests/cli/cmd/*.trycmd`. `TRYCMD=overwrite` writes what is printed into the files.
 #[test]

@@ -67,6 +67,16 @@ pub trait DataSource {
     ///
     /// `batch`: how many samples (along axis 0) each batch holds; `None`: as stored, a whole file at once.
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>>;
+    /// Whether the data hold an array of this name besides the inputs, such as labels.
+    fn holds(&self, text: &str, name: &str) -> Result<bool> {
+        let _ = (text, name);
+        Ok(false)
+    }
+    /// As `open`; each batch ends with the array `name`.
+    fn open_with(&self, text: &str, graph: &Graph, name: &str, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
+        let _ = (graph, batch);
+        Err(Diagnostic::error("no-data", format!("'{text}' has no array '{name}'")).into())
+    }
 }
 
 /// A source for when there is none: every `open` is an error that says so.

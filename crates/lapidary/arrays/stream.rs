@@ -1,7 +1,7 @@
 //! Calibration data as a stream: axis 0 is samples, one or many files, flat memory.
 
 use super::{Arrays, Port, Side, Store, entry, fit, inputs_of, key, npy, unreadable};
-use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result, Tensor};
+use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result, Tensor, Type};
 use lapidary_ops::Datum;
 use lapidary_rewrite::{DataSource, Samples};
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +28,16 @@ impl DataSource for Files {
     }
     fn open(&self, text: &str, graph: &Graph, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
         Ok(Box::new(self.stream(text, inputs_of(graph), batch)?))
+    }
+    fn holds(&self, text: &str, name: &str) -> Result<bool> {
+        let files = self.expand(text)?;
+        let names = files.first().map(|f| Arrays::open(f)).transpose()?.map(|a| a.names()).unwrap_or_default();
+        Ok(names.iter().any(|n| n == name))
+    }
+    fn open_with(&self, text: &str, graph: &Graph, name: &str, batch: Option<usize>) -> Result<Box<dyn Samples + '_>> {
+        let mut ports = inputs_of(graph);
+        ports.push(Port { name: name.into(), ty: Type::Unknown });
+        Ok(Box::new(self.stream(text, ports, batch)?))
     }
 }
 

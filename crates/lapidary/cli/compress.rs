@@ -2,7 +2,7 @@ use super::args::{BackendArg, Global};
 use super::table::{bytes, ms, table};
 use super::{Outcome, Status, progress, render, say, say_json, supervise};
 use clap::Args;
-use lapidary::compress::{self, Compressed, Figures, Lock, LockedFile, LockedStage, Metric};
+use lapidary::compress::{self, Compressed, Figures, Lock, LockedFile, LockedStage};
 use lapidary::{Backend, Diagnostic, Diagnostics, Result};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -103,7 +103,7 @@ impl Compress {
             backend: backend.name().into(),
             cpu: cpu(),
             seed: 0,
-            metric: metric_name(done.metric).into(),
+            metric: done.metric.name().into(),
             model: LockedFile::new(path, model_hash),
             data: LockedFile { path: data.into(), sha256: data_hash },
             recipe: LockedFile::new(recipe, recipe_hash),
@@ -258,14 +258,6 @@ impl Staging {
     }
 }
 
-fn metric_name(m: Metric) -> &'static str {
-    match m {
-        Metric::Agreement => "agreement",
-        Metric::Accuracy => "accuracy",
-        Metric::Perplexity => "perplexity",
-    }
-}
-
 /// The code version that native code runs as here.
 fn cpu() -> String {
     let cpu = lapidary::CompileOptions::cpus_of("native").ok().and_then(|c| serde_json::to_value(c.first()?).ok());
@@ -277,7 +269,7 @@ fn show(done: &Compressed, files: &[PathBuf], global: &Global) {
     if global.quiet || global.json() {
         return;
     }
-    let header = ["stage", "kept", metric_name(done.metric), "SQNR dB", "constants", "nodes", "latency ms"];
+    let header = ["stage", "kept", done.metric.name(), "SQNR dB", "constants", "nodes", "latency ms"];
     let mut t = table(&header, &header[2..]);
     let row = |name: &str, kept: &str, f: &Figures| {
         let metric = f.metric.map_or("–".into(), |v| if f.lower_is_better { format!("{v:.4}") } else { format!("{:.2} %", v * 100.0) });

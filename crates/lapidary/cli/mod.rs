@@ -15,6 +15,7 @@ mod opt;
 mod progress;
 mod render;
 mod run;
+mod sensitivity;
 mod supervise;
 mod table;
 
@@ -65,6 +66,7 @@ enum Command {
     Bench(bench::Bench),
     Conformance(conformance::Conformance),
     Compare(compare::Compare),
+    Sensitivity(sensitivity::Sensitivity),
     Calib(calib::Calib),
     Diff(diff::Diff),
     Passes(lists::Passes),
@@ -100,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Bench(c) => c.run(&global),
         Command::Conformance(c) => c.run(&global),
         Command::Compare(c) => c.run(&global),
+        Command::Sensitivity(c) => c.run(&global),
         Command::Calib(c) => c.run(&global),
         Command::Diff(c) => c.run(&global),
         Command::Passes(c) => c.run(&global),

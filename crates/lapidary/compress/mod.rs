@@ -8,13 +8,13 @@ mod stages;
 
 pub use gate::{Condition, Gate};
 pub use lock::{Lock, LockedFile, LockedStage, hash_data, hash_file};
-pub use measure::Metric;
 pub use page::html;
 pub use stages::{DATA, Stage, from_toml, other_texts, with_data};
 
-use crate::difference::{self, ValueDifference};
+use crate::difference::{self, Pair, Source};
 use crate::{Backend, CompileOptions, Compiled, Model, PassOptions, SaveOptions, arrays};
 use lapidary_ir::{Result, Tolerance};
+pub use lapidary_rewrite::Metric;
 use lapidary_rewrite::{Check, Ledger, Pipeline};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ pub struct Compressed {
     pub end: Figures,
     pub stages: Vec<StageResult>,
     /// Where values part from those of the model at the start, in the order in which they are computed.
-    pub layers: Vec<ValueDifference>,
+    pub layers: Vec<Pair>,
 }
 
 /// Samples on which values within the model are compared.
@@ -94,7 +94,7 @@ const LAYER_SAMPLES: usize = 4;
 /// # Errors
 /// What passes report; data that do not fit the model; a gate that cannot be judged.
 pub fn compress(model: &Model, stages: &[Stage], data: &str, options: &Options) -> Result<Compressed> {
-    let metric = Metric::of(model, data)?;
+    let metric = Metric::of(&arrays::Files::default(), model.graph(), data)?;
     (options.progress)("measuring the model");
     let judge = |m: &Model| measure::figures(model, m, data, metric, options.backend);
     let start = judge(model)?;
@@ -145,12 +145,12 @@ fn run_stage(model: &mut Model, pipeline: &Pipeline, data: &str, title: &str, op
     Ok(model.run_pipeline(&pipeline, run)?.ledger)
 }
 
-fn layers(start: &Model, end: &Model, data: &str) -> Result<Vec<ValueDifference>> {
-    let (start, end) = (start.executable()?, end.executable()?);
+fn layers(start: &Model, end: &Model, data: &str) -> Result<Vec<Pair>> {
     let Some(inputs) = arrays::first_samples(start.graph(), data, LAYER_SAMPLES)?.into_iter().next() else { return Ok(vec![]) };
-    let mut all = difference::values(&start, &end, &inputs, Tolerance::MaxRel(0.0))?;
+    let options = difference::Options { tolerance: Tolerance::MaxRel(0.0), ..difference::Options::default() };
+    let mut all = difference::explain(start, end, &Source::Inputs(&inputs), &options, &mut |_, _, _| {})?.pairs;
     // A value of another shape is another value.
-    all.retain(|v| v.problem.is_none());
+    all.retain(|v| v.total.problem.is_none());
     Ok(all)
 }
 

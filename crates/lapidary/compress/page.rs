@@ -1,6 +1,6 @@
 //! The ledger of a compression as one HTML page: tables and inline SVG, nothing that a network would be needed for.
 
-use super::{Compressed, Figures, Metric, StageResult};
+use super::{Compressed, Figures, StageResult};
 use lapidary_ir::{Diagnostic, Result};
 use minijinja::{AutoEscape, Environment, Value, context};
 use std::path::Path;
@@ -21,7 +21,7 @@ pub fn html(done: &Compressed, model: &Path, data: &str, output: &Path) -> Resul
     let page = context! {
         output => name(output), model => name(model), data, version => env!("CARGO_PKG_VERSION"),
         kept => done.stages.iter().filter(|s| s.accepted).count(),
-        metric => metric_name(done.metric),
+        metric => done.metric.name(),
         start_metric => metric(&done.start), end_metric => metric(&done.end),
         start_bytes => bytes(done.start.bytes), end_bytes => bytes(done.end.bytes), start_nodes => done.start.nodes,
         plots => plots(done), stages => done.stages.iter().map(stage).collect::<Vec<Value>>(),
@@ -32,14 +32,6 @@ pub fn html(done: &Compressed, model: &Path, data: &str, output: &Path) -> Resul
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn metric_name(m: Metric) -> &'static str {
-    match m {
-        Metric::Agreement => "agreement",
-        Metric::Accuracy => "accuracy",
-        Metric::Perplexity => "perplexity",
-    }
 }
 
 fn metric(f: &Figures) -> String {
@@ -86,7 +78,7 @@ fn plots(done: &Compressed) -> Vec<Value> {
         std::iter::once(("as given", "start", &done.start)).chain(stages)
     };
     let mut out = vec![
-        plot(metric_name(done.metric), all().filter_map(|(n, k, f)| Some((n, k, f.metric?, metric(f)))).collect()),
+        plot(done.metric.name(), all().filter_map(|(n, k, f)| Some((n, k, f.metric?, metric(f)))).collect()),
         plot("size of constants", all().map(|(n, k, f)| (n, k, f.bytes as f64, bytes(f.bytes))).collect()),
         plot("SQNR of the outputs, dB", all().filter_map(|(n, k, f)| f.sqnr_db.map(|v| (n, k, v.max(0.0), sqnr(f.sqnr_db)))).collect()),
     ];
@@ -124,7 +116,7 @@ fn short(name: &str, letters: usize) -> String {
 
 /// A bar per value that differs, and what to say when some are left out.
 fn layers(done: &Compressed) -> (Vec<Value>, String) {
-    let mut all: Vec<(usize, f64)> = done.layers.iter().enumerate().filter_map(|(i, v)| Some((i, v.sqnr_db?))).collect();
+    let mut all: Vec<(usize, f64)> = done.layers.iter().enumerate().filter_map(|(i, v)| Some((i, v.total.sqnr_db?))).collect();
     let count = all.len();
     all.sort_by(|a, b| a.1.total_cmp(&b.1));
     all.truncate(LAYERS);
