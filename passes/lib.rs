@@ -24,6 +24,7 @@ passes! {
     canonicalize
     convert_float
     convert_quantized
+    correct_bias
     cse
     dce
     decompose_outliers

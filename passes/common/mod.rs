@@ -12,6 +12,7 @@ pub mod nbits;
 pub mod prune;
 pub mod quant;
 pub mod records;
+pub mod reference;
 pub mod scaling;
 pub mod sensitivity;
 pub mod statistics;

@@ -14,7 +14,7 @@
 
 mod place;
 
-use crate::common::{nothing_done, quant::Statistics};
+use crate::common::{nothing_done, quant::Statistics, reference};
 use lapidary_ir::{Diagnostic, Graph, Result};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
@@ -36,6 +36,7 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         let d = Diagnostic::error("no-statistics", "fake-quant needs to know which values appear, and no calibrate ran before it");
         return Err(d.help("write calibrate{data=\"…\"}, fake-quant, fold-quant").into());
     };
+    reference::keep(graph, ctx);
     let out = place::place(graph, ctx, &statistics)?;
     if !out.changed {
         nothing_done(ctx, NAME)?;

@@ -30,6 +30,7 @@ use crate::common::layers::{self, EMBEDDINGS, Form, Layer, Scope};
 use crate::common::nothing_done;
 use crate::common::quant::STAYS_FLOAT;
 use crate::common::records::{self, RECORDS};
+use crate::common::reference;
 use codes::Kind as Codes;
 use lapidary_ir::{DType, Diagnostic, Graph, NodeId, Result};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
@@ -71,6 +72,7 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     let found = layers::find(graph, ctx, NAME, scope);
     let recurrent: Vec<NodeId> = graph.operators().into_iter().filter(|n| is_one_of(graph, *n, RECURRENT, &ops) && ctx.selected(graph, *n)).collect();
     transposed(graph, ctx);
+    reference::keep(graph, ctx);
     let mut out = Outcome::default();
     let mut writer = write::Writer::new(kind, rows);
     for layer in &found {
@@ -91,7 +93,7 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         match writer.recurrent(graph, id)? {
             Ok(()) => {
                 per_channel |= kind.per_channel;
-                out.touch(&graph.node(id).op.name.to_string(), 1);
+                out.touch(&graph.node(id).op.name, 1);
             }
             Err(reason) => ctx.miss(NAME, graph, id, reason),
         }

@@ -42,8 +42,8 @@ use crate::common::activations::{BATCH, DATA, Inputs, SEQUENTIAL, each_layer};
 use crate::common::codes::{Codes, Grid, Unit, narrow};
 use crate::common::layers::{self, EMBEDDINGS, Form, HEAD, Layer, Scope};
 use crate::common::nbits::{self, Dequantized};
-use crate::common::nothing_done;
 use crate::common::quant::PRECISION;
+use crate::common::{nothing_done, reference};
 use book::Book;
 use faer::Mat;
 use lapidary_ir::{DType, Diagnostic, Graph, Result, Tensor, ValueId};
@@ -80,6 +80,10 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     let plan = Plan::of(ctx)?;
     let mut found = layers::find(graph, ctx, NAME, Scope::of(ctx));
     plan.fits(graph, ctx, &mut found)?;
+    // What awq changes first belongs to the float model too: it keeps that itself.
+    if plan.method != "awq" {
+        reference::keep(graph, ctx);
+    }
     let mut done = Tally::default();
     let coded = plan.store(graph, ctx, &mut found, &mut done)?;
     // Tables and shapes that several weights need are there once.
@@ -288,6 +292,7 @@ impl Plan {
             "awq" if !found.is_empty() => {
                 let grids: Vec<Grid> = found.iter().map(|l| self.grid(graph, l)).collect();
                 let clipped = awq::prepare(graph, ctx, found, &grids)?;
+                reference::keep(graph, ctx);
                 for ((layer, w), grid) in found.iter().zip(&clipped).zip(&grids) {
                     let codes = grid.round(w);
                     done.add(&layer.matrix(graph), &codes.matrix());
