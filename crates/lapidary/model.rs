@@ -95,6 +95,12 @@ pub struct DimRange {
     pub high: i64,
 }
 
+impl std::fmt::Display for DimRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.low == self.high { write!(f, "{}={}", self.symbol, self.low) } else { write!(f, "{}={}..{}", self.symbol, self.low, self.high) }
+    }
+}
+
 impl DimRange {
     /// Reads `NAME=V` or `NAME=LO..HI`, both ends included.
     pub fn parse(text: &str) -> Result<DimRange> {

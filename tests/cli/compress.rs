@@ -1,6 +1,7 @@
 //! `lapidary compress`: stages, gates, and lock files.
 
 use crate::flags::{CNN, Work, ends, json};
+use crate::sensitivity::npy;
 use std::fs;
 
 const DATA: &str = "examples/models/digits_cnn/calibration.npz";
@@ -130,4 +131,37 @@ mod native {
         ends(0, &["compress", "--lock", &w.text("libsmall.so.lock")]);
         assert!(fs::read(w.path("libsmall.so")).unwrap() == before);
     }
+}
+
+#[test]
+fn sizes_opset_weights_and_choices_stand_in_the_lock() {
+    let w = Work::new();
+    for name in ["external.onnx", "external.bin"] {
+        fs::copy(format!("tests/fixtures/{name}"), w.path(name)).unwrap();
+    }
+    let values: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin()).collect();
+    fs::write(w.path("x.npy"), npy("<f4", "(6, 4)", values.iter().flat_map(|v| v.to_le_bytes()))).unwrap();
+    let r = recipe(&w, "pipeline = 'auto-precision{budget=\"6bits\", block=4, head=true}, quantize-weights{block=4, head=true}'\n");
+    let (model, out, data) = (w.text("external.onnx"), w.text("a.onnx"), w.text("x.npy"));
+    let base = ["compress", &model, "-o", &out, "--recipe", &r, "--data", &data, "--backend", "eval"];
+    let made = json(&[&base[..], &["--dim", "batch=2", "--target-opset", "23"]].concat());
+    let lock = fs::read_to_string(w.path("a.onnx.lock")).unwrap();
+    for part in ["dim = [\"batch=2\"]", "target-opset = 23", "path = \"external.bin\"", "choices = [\"the_matmul: int4, loss "] {
+        assert!(lock.contains(part), "no {part} in\n{lock}");
+    }
+    assert!(fs::read_to_string(w.path("a.onnx.html")).unwrap().contains("the_matmul: int4"));
+    let (seen, _) = ends(0, &["inspect", &out]);
+    assert!(seen.contains("ai.onnx 23") && seen.contains("f32[2, 4]"), "{seen}");
+    let again = json(&["compress", "--lock", &w.text("a.onnx.lock"), "-o", &w.text("b.onnx")]);
+    assert_eq!(again["sha256"], made["sha256"]);
+    // The file of weights counts, wherever the model is.
+    let mut bytes = fs::read(w.path("external.bin")).unwrap();
+    bytes[3] ^= 1;
+    fs::write(w.path("external.bin"), bytes).unwrap();
+    let (_, message) = ends(2, &["compress", "--lock", &w.text("a.onnx.lock"), "-o", &w.text("c.onnx")]);
+    assert!(message.contains("file of weights 'external.bin' is not the one"), "{message}");
+    let (_, message) = ends(2, &[&base[..], &["--target-opset", "99"]].concat());
+    assert!(message.contains("there is no opset 99"), "{message}");
+    let (_, message) = ends(2, &[&base[..], &["--dim", "rows=2"]].concat());
+    assert!(message.contains("no input has a symbolic dim 'rows'"), "{message}");
 }

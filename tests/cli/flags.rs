@@ -249,7 +249,7 @@ fn compare_tells_causes_from_consequences() {
     fs::write(w.path("a.lap"), text("[1, 2, 3]")).unwrap();
     fs::write(w.path("b.lap"), text("[1, 2.5, 3]")).unwrap();
     let (out, _) = ends(1, &["compare", &w.text("a.lap"), &w.text("b.lap")]);
-    assert!(out.contains("the first value that differs is 'b', made by Mul\nmost is lost at 'b', made by Mul ("), "{out}");
+    assert!(out.contains("the first value that differs is 'b', made by Mul\nmost is lost at 'b', made by Mul: "), "{out}");
     assert!(out.contains("dB if it alone is so") && out.contains("4 values compared, 3 differ, 2 of them only hand on"), "{out}");
     // Causes alone are listed, and the output; -v lists all.
     assert!(!out.contains(" Add ") && ends(1, &["compare", "-v", &w.text("a.lap"), &w.text("b.lap")]).0.contains(" Add "), "{out}");

@@ -87,7 +87,7 @@ fn labels_make_the_metric() {
     assert_eq!(found["sensitivities"]["layers"].as_array().unwrap().len(), 1);
 }
 
-fn npy(kind: &str, sizes: &str, bytes: impl Iterator<Item = u8>) -> Vec<u8> {
+pub fn npy(kind: &str, sizes: &str, bytes: impl Iterator<Item = u8>) -> Vec<u8> {
     let head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {sizes}, }}");
     let head = format!("{head:<117}\n");
     let mut out = b"\x93NUMPY\x01\x00".to_vec();
@@ -157,6 +157,7 @@ fn codes_are_compared_as_what_they_stand_for() {
     let values = found["values"].as_array().unwrap();
     // 0.3 and 0.2 become 0.5 and 0: an error of 0.08 in a signal of 1.38.
     assert!((values[0]["own"]["sqnr_db"].as_f64().unwrap() - 10.0 * (1.38f64 / 0.08).log10()).abs() < 1e-3, "{found}");
-    // What follows rounds what it is fed: that is its own, and the rest is handed on.
-    assert_eq!(values.len(), 2);
+    // What follows reads codes: 0.3 and 0.2 are rounded again.
+    assert_eq!((values.len(), &values[1]["reads"]["name"]), (2, &"a".into()), "{found}");
+    assert!((values[1]["reads"]["sqnr_db"].as_f64().unwrap() - 10.0 * (1.38f64 / 0.08).log10()).abs() < 1e-3, "{found}");
 }

@@ -89,6 +89,11 @@ impl ExternalFiles {
         !self.open.is_empty()
     }
 
+    /// The files that tensors came from, relative to the folder, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.open.keys().cloned().collect()
+    }
+
     /// The `need` bytes of a tensor, as a slice of the file's map.
     ///
     /// # Errors

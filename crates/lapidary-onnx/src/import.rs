@@ -64,7 +64,7 @@ pub fn model(mut proto: ModelProto, files: &mut ExternalFiles, options: &ReadOpt
         return Err(Diagnostics(importer.errors));
     }
     let Importer { notes, overloads, defaults, .. } = importer;
-    let external = files.used();
+    let (external, external_files) = (files.used(), files.names());
     let mut model = Model {
         graph: imported.graph,
         ir_version: ir,
@@ -82,6 +82,7 @@ pub fn model(mut proto: ModelProto, files: &mut ExternalFiles, options: &ReadOpt
         devices: proto.configuration,
         defaults,
         external,
+        external_files,
         notes,
         overloads,
         dim_names,

@@ -33,6 +33,8 @@ pub struct Model {
     pub defaults: BTreeMap<Name, Arc<Tensor>>,
     /// Whether weights lay outside the file.
     pub external: bool,
+    /// The files that they lay in, relative to the model's folder, sorted.
+    pub external_files: Vec<String>,
     /// What the reader left out or repaired.
     pub notes: Vec<Diagnostic>,
     /// Calls of overloaded functions: the operator's name in the graph → its name and overload in the file.
@@ -117,6 +119,7 @@ impl Model {
             devices: vec![],
             defaults: BTreeMap::new(),
             external: false,
+            external_files: vec![],
             notes: vec![],
             overloads: BTreeMap::new(),
             dim_names: BTreeSet::new(),

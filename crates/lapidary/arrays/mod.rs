@@ -150,7 +150,7 @@ fn entry<'a, R: std::io::Read + Seek>(zip: &'a mut npyz::npz::NpzArchive<R>, key
     zip.zip_archive().by_name(&npyz::npz::file_name_from_array_name(key)).map_err(|e| missing(e.to_string()))
 }
 
-fn unreadable(path: &Path, e: &std::io::Error) -> Diagnostics {
+pub(crate) fn unreadable(path: &Path, e: &std::io::Error) -> Diagnostics {
     let place = path.display().to_string();
     let d = match e.kind() {
         std::io::ErrorKind::NotFound => Diagnostic::error("file-missing", format!("there is no file '{place}'")),

@@ -101,13 +101,18 @@ impl PassArgs {
     }
     /// The opset to write, checked against what is known here.
     pub fn target(&self) -> Result<Option<u32>> {
-        match self.target_opset {
-            Some(n) if n == 0 || n > lapidary::NEWEST_OPSET => {
-                let d = Diagnostic::error("opset", format!("there is no opset {n}"));
-                Err(d.help(format!("known are 1 to {}", lapidary::NEWEST_OPSET)).into())
-            }
-            other => Ok(other),
+        known_opset(self.target_opset)
+    }
+}
+
+/// An opset, checked against what is known here.
+pub fn known_opset(opset: Option<u32>) -> Result<Option<u32>> {
+    match opset {
+        Some(n) if n == 0 || n > lapidary::NEWEST_OPSET => {
+            let d = Diagnostic::error("opset", format!("there is no opset {n}"));
+            Err(d.help(format!("known are 1 to {}", lapidary::NEWEST_OPSET)).into())
         }
+        other => Ok(other),
     }
 }
 

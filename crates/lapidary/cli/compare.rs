@@ -76,7 +76,8 @@ impl Compare {
             None => say(format_args!("no value differs ({tolerance})")),
         }
         if let Some(v) = worst {
-            let own = v.own.sqnr_db.map_or(String::new(), |d| format!(" ({d:.1} dB)"));
+            let read = v.reads.as_ref().map_or(String::new(), |r| format!(", reading '{}' rounded to {:.1} dB", r.name, r.sqnr_db));
+            let own = v.own.sqnr_db.map_or(String::new(), |d| format!(": {d:.1} dB{read}"));
             let outputs = v
                 .effect
                 .as_ref()

@@ -1,9 +1,9 @@
-use super::args::{BackendArg, Global};
+use super::args::{BackendArg, Global, dim, known_opset};
 use super::table::{bytes, ms, table};
 use super::{Outcome, Status, progress, render, say, say_json, supervise};
 use clap::Args;
 use lapidary::compress::{self, Compressed, Figures, Lock, LockedFile, LockedStage};
-use lapidary::{Backend, Diagnostic, Diagnostics, Result};
+use lapidary::{Backend, Diagnostic, Diagnostics, DimRange, Result};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -52,6 +52,12 @@ pub struct Compress {
     /// Where the page with tables and plots goes [default: OUT.html]
     #[arg(long, value_name = "FILE", conflicts_with = "lock")]
     report: Option<PathBuf>,
+    /// Fix a symbolic dim to a size, or bound it, before the first stage; several times for several dims
+    #[arg(long, value_name = "NAME=V|LO..HI", value_parser = dim, conflicts_with = "lock")]
+    dim: Vec<DimRange>,
+    /// Write this version of ONNX's operator set [default: the model's own, or what a pass needs]
+    #[arg(long, value_name = "N", conflicts_with = "lock")]
+    target_opset: Option<u32>,
     /// What runs the model for passes and metrics [default: native where code generation is built in]
     #[arg(long, value_enum, conflicts_with = "lock")]
     backend: Option<BackendArg>,
@@ -76,6 +82,7 @@ impl Compress {
         let lock_path = beside(out, "lock");
         let page_path = self.report.clone().unwrap_or_else(|| beside(out, "html"));
         [out, &lock_path, &page_path].into_iter().try_for_each(writable)?;
+        let target_opset = known_opset(self.target_opset)?;
         let backend = self.backend.unwrap_or_else(BackendArg::default_here);
         // Latency and libraries take native code whatever runs the passes.
         if lapidary::native::AVAILABLE
@@ -89,13 +96,15 @@ impl Compress {
         others.dedup();
         let others = others.iter().map(Path::new).filter(|p| p.exists());
         let others = others.map(|p| Ok(LockedFile::new(p, compress::hash_file(p)?))).collect::<Result<Vec<_>>>()?;
-        let model = global.open(path)?;
+        let mut model = global.open(path)?;
+        let weights = compress::hash_weights(&model, path)?;
+        model.set_dims(&self.dim)?;
         let busy = progress::spinner(global, "measuring the model");
-        let done = compress::compress(&model, &stages, data, &options(backend, out, &busy, global))?;
+        let done = compress::compress(&model, &stages, data, &options(backend, target_opset, out, &busy, global))?;
         busy.set_message("writing");
         let folder = Staging::new(out)?;
         let made = folder.path(out);
-        compress::write(&done.model, &made, global.jobs())?;
+        compress::write(&done.model, &made, target_opset, global.jobs())?;
         let [model_hash, data_hash, recipe_hash] = hashes;
         let lock = Lock {
             lock: Lock::FORM,
@@ -108,6 +117,9 @@ impl Compress {
             data: LockedFile { path: data.into(), sha256: data_hash },
             recipe: LockedFile::new(recipe, recipe_hash),
             output: LockedFile::new(out, compress::hash_file(&made)?),
+            dim: self.dim.iter().map(DimRange::to_string).collect(),
+            target_opset,
+            weights,
             file: others,
             stage: LockedStage::of(&done),
         };
@@ -153,12 +165,18 @@ impl Compress {
         }
         let accepted = lock.stage.iter().filter(|s| s.accepted);
         let pipelines = accepted.map(|s| lapidary::parse_pipeline(&s.pipeline)).collect::<Result<Vec<_>>>().map_err(|e| placed(e, path))?;
-        let opened = global.open(&model)?;
+        let mut opened = global.open(&model)?;
+        let folder = folder_of(&model);
+        for f in &lock.weights {
+            f.check(&format!("file of weights '{}'", f.path), &compress::hash_file(&folder.join(&f.path))?, path)?;
+        }
+        let dims = lock.dim.iter().map(|d| DimRange::parse(d)).collect::<Result<Vec<_>>>().map_err(|e| placed(e, path))?;
+        opened.set_dims(&dims)?;
         let busy = progress::spinner(global, "passes");
-        let done = compress::replay(&opened, &pipelines, &data, &options(backend, &out, &busy, global))?;
+        let done = compress::replay(&opened, &pipelines, &data, &options(backend, lock.target_opset, &out, &busy, global))?;
         busy.set_message("writing");
         let folder = Staging::new(&out)?;
-        compress::write(&done, &folder.path(&out), global.jobs())?;
+        compress::write(&done, &folder.path(&out), lock.target_opset, global.jobs())?;
         let now = compress::hash_file(&folder.path(&out))?;
         if now != lock.output.sha256 {
             let d = Diagnostic::error("not-reproduced", format!("what '{}' describes came out with other bytes", path.display()));
@@ -180,12 +198,13 @@ impl Compress {
     }
 }
 
-fn options(backend: BackendArg, out: &Path, busy: &indicatif::ProgressBar, global: &Global) -> compress::Options {
+fn options(backend: BackendArg, target_opset: Option<u32>, out: &Path, busy: &indicatif::ProgressBar, global: &Global) -> compress::Options {
     let shown = busy.clone();
     compress::Options {
         backend: if backend == BackendArg::Native { Backend::Native } else { Backend::Eval },
         jobs: global.jobs(),
         crash_dir: folder_of(out).to_path_buf(),
+        target_opset,
         progress: Rc::new(move |text| shown.set_message(text.to_string())),
     }
 }
@@ -272,7 +291,7 @@ fn show(done: &Compressed, files: &[PathBuf], global: &Global) {
     let header = ["stage", "kept", done.metric.name(), "SQNR dB", "constants", "nodes", "latency ms"];
     let mut t = table(&header, &header[2..]);
     let row = |name: &str, kept: &str, f: &Figures| {
-        let metric = f.metric.map_or("–".into(), |v| if f.lower_is_better { format!("{v:.4}") } else { format!("{:.2} %", v * 100.0) });
+        let metric = f.metric.map_or("–".into(), |v| done.metric.show(v));
         let latency = f.latency_before_ms.zip(f.latency_ms).map_or(String::new(), |(a, b)| format!("{} → {}", ms(a), ms(b)));
         let db = f.sqnr_db.map_or("∞".into(), |v| format!("{v:.1}"));
         [name.to_string(), kept.to_string(), metric, db, bytes(f.bytes), f.nodes.to_string(), latency]

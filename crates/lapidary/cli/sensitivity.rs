@@ -23,7 +23,9 @@ Formats: int8 (weights and inputs, as calibrate, fake-quant and fold-quant make 
 
 --quantized MODEL.int8.onnx explains a model that some tool has quantized already (ONNX Runtime's QDQ and QOperator models too). For every
 value that corresponds to one of the model in floats: 'SQNR dB' with both models as they are; 'own dB' with the quantized model fed with
-the values in floats, so that only what this layer loses counts; 'output dB' of the model in floats if this layer alone were so.
+the values in floats, so that only what this layer loses counts, the rounding of what it reads among it ('input dB': where that is as bad,
+the input is at fault, by outliers or masks in its range, which do not count themselves); 'output dB' of the model in floats if this layer
+alone were so.
 
   lapidary sensitivity model.onnx --quantized model.int8.onnx --data x.npz
 
@@ -110,7 +112,7 @@ impl Sensitivity {
             return Ok(Status::Done);
         }
         let task = !matches!(metric, Metric::Sqnr);
-        let mut header = vec!["layer", "operator", "module", "SQNR dB", "own dB", "output dB"];
+        let mut header = vec!["layer", "operator", "module", "SQNR dB", "input dB", "own dB", "output dB"];
         if task {
             header.push(metric.name());
         }
@@ -118,7 +120,9 @@ impl Sensitivity {
         let rows = if self.top == 0 { ranked.len() } else { self.top.min(ranked.len()) };
         for p in ranked.iter().take(rows) {
             let e = p.effect.as_ref();
-            let mut row = vec![p.node.clone(), p.reference_op.clone(), p.module.clone().unwrap_or_default(), db(p.total.sqnr_db), db(p.own.sqnr_db)];
+            let mut row = vec![p.node.clone(), p.reference_op.clone(), p.module.clone().unwrap_or_default(), db(p.total.sqnr_db)];
+            row.push(p.reads.as_ref().map_or(String::new(), |r| format!("{:.1}", r.sqnr_db)));
+            row.push(db(p.own.sqnr_db));
             row.push(e.map_or("–".into(), |e| db(e.output_db)));
             if task {
                 row.push(e.and_then(|e| e.metric).map_or("–".into(), |v| metric.show(v)));

@@ -1,8 +1,9 @@
 //! Lock files: what it takes to make a compressed model again, byte for byte, without measuring.
 
 use super::{Compressed, Figures};
-use crate::arrays::Files;
-use lapidary_ir::{Diagnostic, Diagnostics, Result};
+use crate::Model;
+use crate::arrays::{Files, unreadable};
+use lapidary_ir::{Diagnostic, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -30,6 +31,15 @@ pub struct Lock {
     pub data: LockedFile,
     pub recipe: LockedFile,
     pub output: LockedFile,
+    /// Sizes of symbolic dims that were fixed or bounded, as `NAME=V` or `NAME=LO..HI`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dim: Vec<String>,
+    /// The version of ONNX's operator set that was asked for.
+    #[serde(rename = "target-opset", default, skip_serializing_if = "Option::is_none")]
+    pub target_opset: Option<u32>,
+    /// Where the model's weights lie outside its file; paths are relative to the model's folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<LockedFile>,
     /// What options of passes name besides the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub file: Vec<LockedFile>,
@@ -57,6 +67,9 @@ pub struct LockedStage {
     /// What each pass did to how many nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<String>,
+    /// What was chosen for each layer, where a pass chose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
     pub figures: Figures,
 }
 
@@ -83,6 +96,7 @@ impl LockedStage {
             accepted: s.accepted,
             reasons: s.reasons.clone(),
             changed: s.ledger.entries.iter().flat_map(|e| &e.touched).map(|(rule, n)| format!("{rule} {n}")).collect(),
+            choices: s.choices(),
             figures: s.figures.clone(),
         };
         c.stages.iter().map(stage).collect()
@@ -108,6 +122,12 @@ impl Lock {
         let body = toml::to_string(self).map_err(|e| Diagnostic::error("lock", format!("the lock cannot be written: {e}")))?;
         Ok(format!("# `lapidary compress --lock FILE` makes the output again from this, byte for byte.\n{body}"))
     }
+}
+
+/// The files beside a model that hold its weights.
+pub fn hash_weights(model: &Model, path: &Path) -> Result<Vec<LockedFile>> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    model.onnx().external_files.iter().map(|f| Ok(LockedFile { path: f.clone(), sha256: hash_file(&folder.join(f))? })).collect()
 }
 
 /// SHA-256 of a file, or of all files below a folder with their names.
@@ -150,13 +170,4 @@ fn feed(h: &mut Sha256, path: &Path) -> Result<()> {
 
 fn hex(h: Sha256) -> String {
     h.finalize().iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unreadable(path: &Path, e: &std::io::Error) -> Diagnostics {
-    let place = path.display().to_string();
-    let d = match e.kind() {
-        std::io::ErrorKind::NotFound => Diagnostic::error("file-missing", format!("there is no file '{place}'")),
-        _ => Diagnostic::error("file-unreadable", format!("'{place}' cannot be read: {e}")),
-    };
-    d.file(place).into()
 }

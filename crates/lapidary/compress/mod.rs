@@ -7,7 +7,7 @@ mod page;
 mod stages;
 
 pub use gate::{Condition, Gate};
-pub use lock::{Lock, LockedFile, LockedStage, hash_data, hash_file};
+pub use lock::{Lock, LockedFile, LockedStage, hash_data, hash_file, hash_weights};
 pub use page::html;
 pub use stages::{DATA, Stage, from_toml, other_texts, with_data};
 
@@ -28,6 +28,8 @@ pub struct Options {
     pub jobs: usize,
     /// Where crash reproducers go.
     pub crash_dir: PathBuf,
+    /// The opset that is written; the model's own when `None`.
+    pub target_opset: Option<u32>,
     /// Called with what is being done.
     pub progress: Rc<dyn Fn(&str)>,
 }
@@ -71,6 +73,13 @@ pub struct StageResult {
     /// Of the model after the stage, also when that was undone.
     pub figures: Figures,
     pub ledger: Ledger,
+}
+
+impl StageResult {
+    /// What passes chose for each layer, one line each.
+    pub fn choices(&self) -> Vec<String> {
+        self.ledger.notes.iter().filter(|n| n.code == "precision").flat_map(|n| n.notes.iter().cloned()).collect()
+    }
 }
 
 /// A compressed model, and how it came about.
@@ -137,6 +146,7 @@ fn run_stage(model: &mut Model, pipeline: &Pipeline, data: &str, title: &str, op
     let (progress, title) = (options.progress.clone(), title.to_string());
     let run = PassOptions {
         check: Check::Off,
+        target_opset: options.target_opset,
         crash_dir: options.crash_dir.clone(),
         backend: if options.backend == Backend::Native { PassOptions::backend_for(&pipeline, Check::Off) } else { Backend::Eval },
         progress: Some(Box::new(move |pass, _| progress(&format!("{title}: {pass}")))),
@@ -155,10 +165,12 @@ fn layers(start: &Model, end: &Model, data: &str) -> Result<Vec<Pair>> {
 }
 
 /// Writes a model: a library by way of the default passes where the name ends in `.so` or `.a`, else ONNX or text.
-pub fn write(model: &Model, path: &Path, jobs: usize) -> Result<Compiled> {
+pub fn write(model: &Model, path: &Path, target_opset: Option<u32>, jobs: usize) -> Result<Compiled> {
     model.write_side_files()?;
     if !is_library(path) {
-        model.save(path, &SaveOptions::default())?;
+        // A pass may have asked for a newer one.
+        let target_opset = target_opset.map(|n| n.max(model.opset()));
+        model.save(path, &SaveOptions { target_opset })?;
         return Ok(Compiled { files: vec![path.into()], ..Compiled::default() });
     }
     let mut model = model.clone();

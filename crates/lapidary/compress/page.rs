@@ -22,9 +22,9 @@ pub fn html(done: &Compressed, model: &Path, data: &str, output: &Path) -> Resul
         output => name(output), model => name(model), data, version => env!("CARGO_PKG_VERSION"),
         kept => done.stages.iter().filter(|s| s.accepted).count(),
         metric => done.metric.name(),
-        start_metric => metric(&done.start), end_metric => metric(&done.end),
+        start_metric => metric(done, &done.start), end_metric => metric(done, &done.end),
         start_bytes => bytes(done.start.bytes), end_bytes => bytes(done.end.bytes), start_nodes => done.start.nodes,
-        plots => plots(done), stages => done.stages.iter().map(stage).collect::<Vec<Value>>(),
+        plots => plots(done), stages => done.stages.iter().map(|s| stage(done, s)).collect::<Vec<Value>>(),
         layers_height => layers.len() * LAYER_ROW, layers_cut => cut, layers,
     };
     env.render_str(TEMPLATE, page).map_err(|e| Diagnostic::error("report", format!("the page cannot be rendered: {e}")).into())
@@ -34,8 +34,8 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn metric(f: &Figures) -> String {
-    f.metric.map_or("–".into(), |v| if f.lower_is_better { format!("{v:.4}") } else { format!("{:.2} %", v * 100.0) })
+fn metric(done: &Compressed, f: &Figures) -> String {
+    f.metric.map_or("–".into(), |v| done.metric.show(v))
 }
 
 fn sqnr(db: Option<f64>) -> String {
@@ -54,7 +54,7 @@ fn arrow(a: String, b: String) -> String {
     if a == b { b } else { format!("{a} → {b}") }
 }
 
-fn stage(s: &StageResult) -> Value {
+fn stage(done: &Compressed, s: &StageResult) -> Value {
     let passes = s.ledger.entries.iter().filter(|e| e.changed).map(|e| {
         let changed: Vec<String> = e.touched.iter().map(|(rule, n)| format!("{rule} {n}")).collect();
         context! {
@@ -65,9 +65,9 @@ fn stage(s: &StageResult) -> Value {
     let latency = s.figures.latency_before_ms.zip(s.figures.latency_ms);
     context! {
         name => s.name, accepted => s.accepted, pipeline => s.pipeline, gate => s.gate, reasons => s.reasons,
-        metric => metric(&s.figures), sqnr => sqnr(s.figures.sqnr_db), bytes => bytes(s.figures.bytes), nodes => s.figures.nodes,
+        metric => metric(done, &s.figures), sqnr => sqnr(s.figures.sqnr_db), bytes => bytes(s.figures.bytes), nodes => s.figures.nodes,
         latency => latency.map_or(String::new(), |(a, b)| format!("{a:.4} → {b:.4}")),
-        passes => passes.collect::<Vec<Value>>(), notes => s.ledger.notes.iter().map(|n| n.message.clone()).collect::<Vec<_>>(),
+        passes => passes.collect::<Vec<Value>>(), notes => s.ledger.notes.iter().map(|n| n.message.clone()).collect::<Vec<_>>(), choices => s.choices(),
     }
 }
 
@@ -78,34 +78,58 @@ fn plots(done: &Compressed) -> Vec<Value> {
         std::iter::once(("as given", "start", &done.start)).chain(stages)
     };
     let mut out = vec![
-        plot(done.metric.name(), all().filter_map(|(n, k, f)| Some((n, k, f.metric?, metric(f)))).collect()),
-        plot("size of constants", all().map(|(n, k, f)| (n, k, f.bytes as f64, bytes(f.bytes))).collect()),
-        plot("SQNR of the outputs, dB", all().filter_map(|(n, k, f)| f.sqnr_db.map(|v| (n, k, v.max(0.0), sqnr(f.sqnr_db)))).collect()),
+        plot(done.metric.name(), all().filter_map(|(name, kind, f)| Some(Bar { name, kind, value: f.metric?, label: metric(done, f) })).collect()),
+        plot("size of constants", all().map(|(name, kind, f)| Bar { name, kind, value: f.bytes as f64, label: bytes(f.bytes) }).collect()),
+        plot(
+            "SQNR of the outputs, dB",
+            all().filter_map(|(name, kind, f)| Some(Bar { name, kind, value: f.sqnr_db?.max(0.0), label: sqnr(f.sqnr_db) })).collect(),
+        ),
     ];
-    let mut timed: Vec<(&str, &str, f64, String)> = vec![];
+    let mut timed: Vec<Bar<'_>> = vec![];
     for s in &done.stages {
         if let Some((before, after)) = s.figures.latency_before_ms.zip(s.figures.latency_ms) {
-            timed.push(("before", "start", before, format!("{before:.4}")));
-            timed.push((&s.name, if s.accepted { "kept" } else { "undone" }, after, format!("{after:.4}")));
+            timed.push(Bar { name: "before", kind: "start", value: before, label: format!("{before:.4}") });
+            timed.push(Bar { name: &s.name, kind: if s.accepted { "kept" } else { "undone" }, value: after, label: format!("{after:.4}") });
         }
     }
     out.push(plot("latency on one thread, ms", timed));
     out.into_iter().flatten().collect()
 }
 
-fn plot(title: &str, bars: Vec<(&str, &str, f64, String)>) -> Option<Value> {
-    let top = bars.iter().map(|b| b.2).filter(|v| v.is_finite()).fold(0.0, f64::max);
+fn plot(title: &str, bars: Vec<Bar<'_>>) -> Option<Value> {
+    let top = bars.iter().map(|b| b.value).filter(|v| v.is_finite()).fold(0.0, f64::max);
+    let axis = Axis { top, room: 130.0, row: ROW, letters: 14 };
     let height = bars.len() * ROW;
-    let bars: Vec<Value> =
-        bars.iter().enumerate().map(|(i, (name, kind, value, label))| bar(name, kind, *value, top, 130.0, label, i * ROW, 14)).collect();
+    let bars: Vec<Value> = bars.iter().enumerate().map(|(i, b)| axis.draw(i, b)).collect();
     (!bars.is_empty()).then(|| context! { title, height, bars })
 }
 
-#[allow(clippy::too_many_arguments)]
-fn bar(name: &str, kind: &str, value: f64, top: f64, room: f64, label: &str, y: usize, letters: usize) -> Value {
-    let share = if top > 0.0 && value.is_finite() { (value / top).clamp(0.0, 1.0) } else { 0.0 };
-    let width = (share * room * 10.0).round() / 10.0;
-    context! { name, kind, label, y, width, short => short(name, letters) }
+/// One bar of a plot.
+struct Bar<'a> {
+    name: &'a str,
+    /// Its colour: `start`, `kept` or `undone`.
+    kind: &'a str,
+    value: f64,
+    label: String,
+}
+
+/// Where the bars of a plot stand.
+struct Axis {
+    /// The value of the longest bar, and its width.
+    top: f64,
+    room: f64,
+    /// From one bar to the next.
+    row: usize,
+    /// Letters that a name has room for.
+    letters: usize,
+}
+
+impl Axis {
+    fn draw(&self, at: usize, bar: &Bar<'_>) -> Value {
+        let share = if self.top > 0.0 && bar.value.is_finite() { (bar.value / self.top).clamp(0.0, 1.0) } else { 0.0 };
+        let width = (share * self.room * 10.0).round() / 10.0;
+        context! { name => bar.name, kind => bar.kind, label => bar.label, y => at * self.row, width, short => short(bar.name, self.letters) }
+    }
 }
 
 /// The end of a long name, where names of values differ.
@@ -123,9 +147,12 @@ fn layers(done: &Compressed) -> (Vec<Value>, String) {
     all.sort_by_key(|a| a.0);
     let cut = if count > all.len() { format!(" (the {LAYERS} noisiest of {count})") } else { String::new() };
     let top = all.iter().map(|a| a.1).fold(0.0, f64::max);
+    let axis = Axis { top, room: 280.0, row: LAYER_ROW, letters: 34 };
     let row = |(at, (i, db)): (usize, &(usize, f64))| {
         let v = done.layers.get(*i)?;
-        Some(bar(&v.name, "kept", *db, top, 280.0, &format!("{db:.1} {}", v.op), at * LAYER_ROW, 34))
+        // By itself, fed with the values of the model at the start.
+        let own = v.own.sqnr_db.filter(|own| (own - db).abs() > 0.05).map_or(String::new(), |own| format!(", by itself {own:.1}"));
+        Some(axis.draw(at, &Bar { name: &v.name, kind: "kept", value: *db, label: format!("{db:.1}{own} {}", v.op) }))
     };
     (all.iter().enumerate().filter_map(row).collect(), cut)
 }

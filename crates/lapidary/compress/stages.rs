@@ -18,6 +18,7 @@
 use super::gate::Gate;
 use crate::PASSES;
 use lapidary_ir::{Diagnostic, Result};
+use lapidary_rewrite::pipeline::recipe::{self, wrong};
 use lapidary_rewrite::{OptionValue, Pipeline, Step, pipeline};
 use toml::{Table, Value};
 
@@ -35,13 +36,7 @@ pub struct Stage {
 
 /// Reads a recipe. Names and options are checked, and defaults filled in.
 pub fn from_toml(text: &str) -> Result<Vec<Stage>> {
-    let table: Table = text.parse().map_err(|e: toml::de::Error| {
-        let d = Diagnostic::error("recipe-syntax", e.message().trim_end_matches('\n').to_string());
-        match e.span() {
-            Some(span) => d.source(text, span),
-            None => d,
-        }
-    })?;
+    let table = recipe::table(text)?;
     let mut out = vec![];
     match table.get("stage") {
         None => stages_of(&table, "", &["description"], &mut out)?,
@@ -65,10 +60,6 @@ pub fn from_toml(text: &str) -> Result<Vec<Stage>> {
         return Err(wrong("the recipe has no stages").help("write [[stage]] with pipeline = \"…\"").into());
     }
     Ok(out)
-}
-
-fn wrong(message: impl Into<String>) -> Diagnostic {
-    Diagnostic::error("recipe", message)
 }
 
 /// The stages of one table: more than one where gates stand between its passes.

@@ -6,7 +6,7 @@ mod pairs;
 mod rig;
 
 pub use formats::Format;
-pub use pairs::{Comparison, Deviation, Explained, Pair, PairEffect, explain};
+pub use pairs::{Comparison, Deviation, Explained, Pair, PairEffect, Read, explain};
 
 use super::activations::batch_size;
 use super::layers::{self, Form, Layer, Scope};
@@ -116,6 +116,17 @@ impl Noise {
             if *x != y && !(x.is_nan() && y.is_nan()) {
                 self.1 += (x - y) * (x - y);
             }
+        }
+    }
+    /// As `add`, without elements that are more than a thousand times the median: masks have such, and would drown what matters.
+    fn add_typical(&mut self, want: &Tensor, got: &Tensor) {
+        let values = want.to_f64().unwrap_or_default();
+        let mut sizes: Vec<f64> = values.iter().map(|v| v.abs()).filter(|v| *v > 0.0).collect();
+        let middle = sizes.len() / 2;
+        let most = if sizes.is_empty() { 0.0 } else { 1e3 * *sizes.select_nth_unstable_by(middle, f64::total_cmp).1 };
+        for (x, y) in values.iter().zip(got.to_f64().unwrap_or_default()).filter(|(x, _)| x.abs() <= most) {
+            self.0 += x * x;
+            self.1 += (x - y) * (x - y);
         }
     }
     fn db(self) -> Option<f64> {

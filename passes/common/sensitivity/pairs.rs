@@ -2,7 +2,7 @@
 //! rather than being handed on.
 
 use super::rig::{Handle, Loaded, Settings, Values, cut};
-use super::{Batches, Noise};
+use super::{Batches, Noise, PARTS};
 use crate::common::modules;
 use lapidary_ir::{Attrs, Diagnostic, Graph, Node, NodeId, Result, Tensor, Tolerance, Type, ValueId, compare};
 use lapidary_ops::Datum;
@@ -61,8 +61,19 @@ pub struct Pair {
     pub total: Deviation,
     /// The second graph fed with the first one's values for everything that corresponds: what is lost between those and this one.
     pub own: Deviation,
+    /// The worst rounding of a value that the node reads: what is lost where the second graph stores it as codes. Elements of more than a
+    /// thousand times the median do not count.
+    pub reads: Option<Read>,
     /// What that does to the outputs of the first graph, everything else as it is there; where it was measured.
     pub effect: Option<PairEffect>,
+}
+
+/// A value that is stored as codes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Read {
+    /// In the first graph.
+    pub name: String,
+    pub sqnr_db: f64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -198,9 +209,10 @@ fn decoded(b: &mut Graph, a: ValueId, codes: ValueId) -> Option<Match> {
     Some(Match { a, b: value, codes: Some((codes, scale, zero)) })
 }
 
-/// The second graph with an input in the place of every matched value; in the order of the matches.
-fn fed(b: &Graph, matches: &[Match]) -> Graph {
-    let mut g = b.clone();
+/// The second graph with an input in the place of every matched value; in the order of the matches. Beside, for each match, what its readers
+/// see where the value is stored as codes.
+fn fed(b: &Graph, matches: &[Match]) -> (Graph, Vec<Option<ValueId>>) {
+    let (mut g, mut stored) = (b.clone(), vec![]);
     for m in matches {
         let hint = format!("{}.fed", g.value(m.b).name);
         let name = g.fresh_name(&hint);
@@ -210,7 +222,11 @@ fn fed(b: &Graph, matches: &[Match]) -> Graph {
             Some((codes, scale, zero)) => {
                 let Type::Tensor(ty) = g.ty(codes).clone() else { continue };
                 let operands: Vec<ValueId> = [input, scale].into_iter().chain(zero).collect();
-                (codes, g.add_op(newest_op("QuantizeLinear"), operands, Attrs::new(), &hint, ty))
+                let new = g.add_op(newest_op("QuantizeLinear"), operands, Attrs::new(), &hint, ty);
+                let Type::Tensor(ty) = g.ty(m.b).clone() else { continue };
+                let operands: Vec<ValueId> = [new, scale].into_iter().chain(zero).collect();
+                stored.push(Some(g.add_op(newest_op("DequantizeLinear"), operands, Attrs::new(), &hint, ty)));
+                (codes, new)
             }
         };
         for (node, slot) in g.uses(old) {
@@ -218,8 +234,12 @@ fn fed(b: &Graph, matches: &[Match]) -> Graph {
                 g.set_input(node, slot, Some(new));
             }
         }
+        if m.codes.is_none() {
+            let through = |v: ValueId, op: &str| g.uses(v).into_iter().find(|(n, slot)| *slot == 0 && g.node(*n).is(op)).map(|(n, _)| n.out(0));
+            stored.push(through(new, "QuantizeLinear").and_then(|q| through(q, "DequantizeLinear")));
+        }
     }
-    g
+    (g, stored)
 }
 
 /// The first graph with a switch behind each chosen value: on, what is fed is read in its place.
@@ -260,11 +280,13 @@ pub fn explain(a: &Graph, b: &Graph, with: &Comparison<'_>, progress: &mut dyn F
     let order = input_order(a, b)?;
     let mut b = b.clone();
     let all = matches(a, &mut b);
-    let second = fed(&b, &all);
+    let (second, stored) = fed(&b, &all);
     let (taps_a, taps_b): (Vec<ValueId>, Vec<ValueId>) = (all.iter().map(|m| m.a).collect(), all.iter().map(|m| m.b).collect());
     let mut first = with.executor.load(a, &taps_a)?;
     let mut whole = with.executor.load(&b, &taps_b)?;
-    let mut alone = with.executor.load(&second, &taps_b)?;
+    let taps_alone: Vec<ValueId> = taps_b.iter().copied().chain(stored.iter().flatten().copied()).collect();
+    let mut alone = with.executor.load(&second, &taps_alone)?;
+    let mut rounding = vec![Noise::default(); all.len()];
     let mut pairs: Vec<Pair> = all.iter().map(|m| pair(a, &b, m)).collect();
     let (mut sums, mut start, mut samples) = (Sums::default(), Sums::default(), 0);
     let mut batches = Batches::new((with.open)()?, a, with.samples);
@@ -279,8 +301,11 @@ pub fn explain(a: &Graph, b: &Graph, with: &Comparison<'_>, progress: &mut dyn F
         start.add(&outputs, &outputs, with.metric, classes.as_ref())?;
         sums.add(&outputs, &results, with.metric, classes.as_ref())?;
         let own = run_alone(&mut *alone, &theirs, &all, &want, &b)?;
-        for (m, p) in all.iter().zip(&mut pairs) {
+        for ((m, p), (stored, rounding)) in all.iter().zip(&mut pairs).zip(stored.iter().zip(&mut rounding)) {
             let Some(want) = want.get(&m.a) else { continue };
+            if let (Some(want), Some(stored)) = (want.as_tensor(), stored.and_then(|v| own.get(&v)).and_then(|d| d.as_tensor())) {
+                rounding.add_typical(want, stored);
+            }
             if let Some(got) = got.get(&m.b) {
                 p.total.add(got, want, with.tolerance);
             }
@@ -288,6 +313,12 @@ pub fn explain(a: &Graph, b: &Graph, with: &Comparison<'_>, progress: &mut dyn F
                 p.own.add(own, want, with.tolerance);
             }
         }
+    }
+    let rounded: BTreeMap<ValueId, f64> = all.iter().zip(&rounding).filter_map(|(m, n)| Some((m.a, n.db()?))).collect();
+    for (m, p) in all.iter().zip(&mut pairs) {
+        let read = a.node(m.a.node).inputs().iter().flatten().filter_map(|v| Some((*v, *rounded.get(v)?)));
+        let worst = read.min_by(|x, y| x.1.total_cmp(&y.1));
+        p.reads = worst.map(|(v, sqnr_db)| Read { name: a.value(v).name.to_string(), sqnr_db });
     }
     let figure = |s: &Sums| s.metric(with.metric).filter(|_| with.metric.key().is_some());
     let mut out = Explained { metric: with.metric, start: figure(&start), end: sums.metric(with.metric), output_db: sums.sqnr_db(), samples, pairs };
@@ -333,7 +364,7 @@ impl Side<'_> {
         progress("making the model ready", 0, 0);
         let values: Vec<ValueId> = chosen.iter().map(|i| all[*i].a).collect();
         let (rig, settings) = switched(a, &values);
-        let parts = cut(&rig, &settings, 4);
+        let parts = cut(&rig, &settings, PARTS);
         let mut loaded = Loaded::new(&rig, &parts, with.executor)?;
         let mut sums = vec![Sums::default(); chosen.len()];
         let mut start = Sums::default();
@@ -384,6 +415,7 @@ fn pair(a: &Graph, b: &Graph, m: &Match) -> Pair {
         is_output: b.is_output(m.b) || a.is_output(m.a),
         total: Deviation::default(),
         own: Deviation::default(),
+        reads: None,
         effect: None,
     }
 }

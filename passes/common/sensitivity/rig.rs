@@ -171,16 +171,23 @@ pub struct Parts {
 }
 
 /// Cuts where nothing but floats of known rank crosses, so that sizes that are computed stay with what they size; about `count` parts of as
-/// many layers each.
+/// many layers each. What is made of nothing but the inputs and is no float, such as sizes and masks, is computed in every part that reads it.
 pub fn cut(g: &Graph, settings: &Settings, count: usize) -> Parts {
-    let order = g.operators();
+    let (cheap, order): (Vec<NodeId>, Vec<NodeId>) = {
+        let mut of_inputs = BTreeSet::new();
+        g.operators().into_iter().partition(|id| {
+            let node = g.node(*id);
+            let from = |v: &ValueId| of_inputs.contains(&v.node) || g.producer(*v).is_input() || g.producer(*v).is_const();
+            let cheap =
+                node.inputs().iter().flatten().all(from) && node.outputs().iter().all(|v| !v.ty.dtype().is_float()) && node.regions.is_empty();
+            cheap && of_inputs.insert(*id)
+        })
+    };
     let place: BTreeMap<NodeId, usize> = order.iter().enumerate().map(|(i, n)| (*n, i)).collect();
-    // The last place at which each value is read; outputs of the graph are read behind the end.
+    // The last place at which each value is read.
     let mut last: BTreeMap<ValueId, usize> = BTreeMap::new();
     for (i, id) in order.iter().enumerate() {
-        g.node(*id).inputs().iter().flatten().for_each(|v| {
-            last.insert(*v, i);
-        });
+        last.extend(g.node(*id).inputs().iter().flatten().map(|v| (*v, i)));
     }
     let readers: BTreeSet<NodeId> = settings.handles.iter().flat_map(|h| &h.inputs).flat_map(|v| g.uses(*v)).map(|(n, _)| n).collect();
     let share = readers.len().div_ceil(count.max(1)).max(1);
@@ -204,10 +211,21 @@ pub fn cut(g: &Graph, settings: &Settings, count: usize) -> Parts {
     let parts: Vec<Extract> = ranges
         .iter()
         .map(|(a, b)| {
-            let nodes = &order[*a..*b];
-            let made = nodes.iter().flat_map(|n| (0..g.node(*n).outputs().len()).map(|o| n.out(o)));
-            let outputs: Vec<ValueId> = made.filter(|v| g.is_output(*v) || last.get(v).is_some_and(|end| end >= b)).collect();
-            extract(g, nodes, &outputs, false)
+            let own = &order[*a..*b];
+            let mut needed: BTreeSet<NodeId> = own.iter().flat_map(|n| g.node(*n).inputs().iter().flatten().map(|v| v.node)).collect();
+            if *b == order.len() {
+                needed.extend(g.outputs().iter().map(|v| v.node));
+            }
+            for n in cheap.iter().rev() {
+                if needed.contains(n) {
+                    needed.extend(g.node(*n).inputs().iter().flatten().map(|v| v.node));
+                }
+            }
+            let nodes: Vec<NodeId> = cheap.iter().filter(|n| needed.contains(n)).chain(own).copied().collect();
+            let values = |n: &NodeId| (0..g.node(*n).outputs().len()).map(|o| n.out(o)).collect::<Vec<_>>();
+            let crosses = |v: &ValueId| g.is_output(*v) || (place.contains_key(&v.node) && last.get(v).is_some_and(|end| end >= b));
+            let outputs: Vec<ValueId> = nodes.iter().flat_map(values).filter(crosses).collect();
+            extract(g, &nodes, &outputs, false)
         })
         .collect();
     let part = |h: &Handle| {

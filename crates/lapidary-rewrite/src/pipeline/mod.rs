@@ -12,7 +12,7 @@
 
 mod parse;
 mod print;
-mod recipe;
+pub mod recipe;
 mod resolve;
 
 pub use parse::{parse, parse_value};

@@ -23,13 +23,7 @@ use toml::{Table, Value};
 
 /// Reads a recipe. Keys other than `pipeline`, `step`, `name` and `description` are errors.
 pub fn from_toml(text: &str) -> Result<Pipeline> {
-    let table: Table = text.parse().map_err(|e: toml::de::Error| {
-        let d = Diagnostic::error("recipe-syntax", e.message().trim_end_matches('\n').to_string());
-        match e.span() {
-            Some(span) => d.source(text, span),
-            None => d,
-        }
-    })?;
+    let table = table(text)?;
     let mut out = None;
     for (key, value) in &table {
         let part = match (key.as_str(), value) {
@@ -47,7 +41,20 @@ pub fn from_toml(text: &str) -> Result<Pipeline> {
     out.ok_or_else(|| wrong("the recipe has no steps").help("write [[step]] with pass = \"…\"").into())
 }
 
-fn wrong(message: impl Into<String>) -> Diagnostic {
+/// Parses TOML; the error marks the place.
+pub fn table(text: &str) -> Result<Table> {
+    text.parse().map_err(|e: toml::de::Error| {
+        let d = Diagnostic::error("recipe-syntax", e.message().trim_end_matches('\n').to_string());
+        match e.span() {
+            Some(span) => d.source(text, span),
+            None => d,
+        }
+        .into()
+    })
+}
+
+/// A mistake in what a recipe says.
+pub fn wrong(message: impl Into<String>) -> Diagnostic {
     Diagnostic::error("recipe", message)
 }
 
