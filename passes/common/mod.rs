@@ -85,12 +85,17 @@ pub fn per_channel(t: &Tensor, rank: usize, axis: usize, channels: usize) -> Opt
     }
 }
 
-/// Someone who selects nodes wants those: that a pass can do nothing there is an error, with the reasons of the first few nodes.
-pub fn nothing_done(ctx: &PassCtx<'_>, pass: &str) -> Result<()> {
-    if !ctx.has_selection() {
-        return Ok(());
-    }
+/// A pass found nothing that it can do: an error for someone who selected nodes or said how many things go, else a note in the ledger. Both
+/// give the reasons of the first few nodes.
+pub fn nothing_done(ctx: &mut PassCtx<'_>, pass: &str) -> Result<()> {
+    let wanted = ctx.has_selection() || ctx.options.int("count").is_some();
+    let place = if ctx.has_selection() { "to the selected nodes" } else { "in this model" };
     let reasons = ctx.misses.iter().filter(|m| m.rule == pass).take(3).map(|m| format!("{} '{}': {}", m.op, m.node, m.reason));
-    let d = Diagnostic::error("nothing-done", format!("{pass} can do nothing to the selected nodes"));
-    Err(reasons.fold(d, |d, r| d.note(r)).into())
+    let d = Diagnostic::error("nothing-done", format!("{pass} can do nothing {place}"));
+    let d = reasons.fold(d, |d, r| d.note(r)).help(format!("`lapidary passes {pass}` says what it covers"));
+    if wanted {
+        return Err(d.into());
+    }
+    ctx.note(d);
+    Ok(())
 }
