@@ -20,15 +20,16 @@ pub fn factors(graph: &Graph, layer: &Layer, target: &Target) -> Option<Factors>
     let (mut outer, s, _) = svd(by_outputs.as_ref())?;
     let (mut inner, z, _) = svd(by_inputs.as_ref())?;
     let (r, q) = ranks(target, &s, &z, (outputs, inputs, kernel));
+    // One side cannot have more directions than the other side's channels and the window leave.
+    let (r, q) = (r.min(q * kernel), q.min(r * kernel));
     (outer, inner) = (outer.subcols(0, r).to_owned(), inner.subcols(0, q).to_owned());
     for _ in 0..ROUNDS {
         // What the other side's channels leave of the kernel decides each side's.
         let seen = Mat::from_fn(outputs, q * kernel, |o, c| (0..inputs).map(|i| inner[(i, c / kernel)] * at(o, i, c % kernel)).sum());
-        outer = svd(seen.as_ref())?.0.subcols(0, r.min(q * kernel)).to_owned();
+        outer = svd(seen.as_ref())?.0.subcols(0, r).to_owned();
         let seen = Mat::from_fn(inputs, r * kernel, |i, c| (0..outputs).map(|o| outer[(o, c / kernel)] * at(o, i, c % kernel)).sum());
-        inner = svd(seen.as_ref())?.0.subcols(0, q.min(r * kernel)).to_owned();
+        inner = svd(seen.as_ref())?.0.subcols(0, q).to_owned();
     }
-    let (r, q) = (outer.ncols(), inner.ncols());
     let half = Mat::from_fn(r, inputs * kernel, |a, c| (0..outputs).map(|o| outer[(o, a)] * by_outputs[(o, c)]).sum::<f64>());
     let mut core = Vec::with_capacity(r * q * kernel);
     for a in 0..r {
