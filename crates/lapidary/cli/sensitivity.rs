@@ -24,7 +24,7 @@ Formats: int8 (weights and inputs, as calibrate, fake-quant and fold-quant make 
 --quantized MODEL.int8.onnx explains a model that some tool has quantized already (ONNX Runtime's QDQ and QOperator models too). For every
 value that corresponds to one of the model in floats: 'SQNR dB' with both models as they are; 'own dB' with the quantized model fed with
 the values in floats, so that only what this layer loses counts, the rounding of what it reads among it ('input dB': where that is as bad,
-the input is at fault, by outliers or masks in its range, which do not count themselves); 'output dB' of the model in floats if this layer
+the input is at fault, by outliers or masks in its range; masks, of 1e9 and more, do not count); 'output dB' of the model in floats if this layer
 alone were so.
 
   lapidary sensitivity model.onnx --quantized model.int8.onnx --data x.npz

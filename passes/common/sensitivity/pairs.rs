@@ -61,8 +61,8 @@ pub struct Pair {
     pub total: Deviation,
     /// The second graph fed with the first one's values for everything that corresponds: what is lost between those and this one.
     pub own: Deviation,
-    /// The worst rounding of a value that the node reads: what is lost where the second graph stores it as codes. Elements of more than a
-    /// thousand times the median do not count.
+    /// The worst rounding of a value that the node reads: what is lost where the second graph stores it as codes. Elements of 10⁹ and more are
+    /// masks, and do not count.
     pub reads: Option<Read>,
     /// What that does to the outputs of the first graph, everything else as it is there; where it was measured.
     pub effect: Option<PairEffect>,
@@ -304,7 +304,7 @@ pub fn explain(a: &Graph, b: &Graph, with: &Comparison<'_>, progress: &mut dyn F
         for ((m, p), (stored, rounding)) in all.iter().zip(&mut pairs).zip(stored.iter().zip(&mut rounding)) {
             let Some(want) = want.get(&m.a) else { continue };
             if let (Some(want), Some(stored)) = (want.as_tensor(), stored.and_then(|v| own.get(&v)).and_then(|d| d.as_tensor())) {
-                rounding.add_typical(want, stored);
+                rounding.add_unmasked(want, stored);
             }
             if let Some(got) = got.get(&m.b) {
                 p.total.add(got, want, with.tolerance);
