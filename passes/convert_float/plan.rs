@@ -268,7 +268,9 @@ fn slots(graph: &Graph, id: NodeId, policy: &Policy, plan: &mut Plan) -> Result<
     if node.inputs().iter().flatten().any(|v| container(*v)) || (0..node.outputs().len()).any(|o| container(id.out(o))) {
         return Err("it keeps tensors in a container".into());
     }
-    let inputs: BTreeSet<usize> = f32_in.iter().filter(|(i, _)| param(true, *i).is_some_and(|p| p.var == first.var)).map(|(i, _)| *i).collect();
+    // The parts of an Attention may differ in type by its schema, and not where runtimes expand it.
+    let inputs: BTreeSet<usize> =
+        f32_in.iter().filter(|(i, _)| node.is("Attention") || param(true, *i).is_some_and(|p| p.var == first.var)).map(|(i, _)| *i).collect();
     if inputs.is_empty() && !node.is("ConstantOfShape") {
         return Err("the type of its result does not follow an operand".into());
     }

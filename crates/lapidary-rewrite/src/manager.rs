@@ -193,6 +193,18 @@ fn remaining(stack: &[Work]) -> Pipeline {
     Pipeline(steps.collect())
 }
 
+/// The inputs in the float types that the graph takes by now: a pass may have changed those.
+fn fitting(graph: &Graph, inputs: &[Datum]) -> Result<Vec<Datum>> {
+    let fit = |(v, d): (&lapidary_ir::ValueId, &Datum)| match d.as_tensor() {
+        Some(t) if t.dtype().is_float() && graph.dtype(*v).is_float() && t.dtype() != graph.dtype(*v) => {
+            let values = t.to_f64().unwrap_or_default();
+            Ok(lapidary_ir::Tensor::from_f64(graph.dtype(*v), t.sizes(), &values)?.into())
+        }
+        _ => Ok(d.clone()),
+    };
+    graph.inputs().iter().zip(inputs).map(fit).collect()
+}
+
 /// Results of the model before the first pass and of the graph as it is now, and the inputs that they are of.
 struct Results {
     inputs: Vec<Vec<Datum>>,
@@ -238,7 +250,7 @@ impl Manager<'_> {
     }
     fn evaluate(&self, graph: &Graph, inputs: &[Vec<Datum>]) -> Result<Vec<Vec<Datum>>> {
         let mut runner = self.env.executor.load(graph, &[])?;
-        inputs.iter().map(|i| runner.run(i.clone(), &mut |_, _| {})).collect()
+        inputs.iter().map(|i| runner.run(fitting(graph, i)?, &mut |_, _| {})).collect()
     }
     fn changes(&self) -> usize {
         self.report.ledger.entries.iter().filter(|e| e.changed).count()
