@@ -86,6 +86,9 @@ impl Default for PassOptions {
     }
 }
 
+/// What `fold-quant` says that it touched when it drops an exporter's records.
+const RECORDS_DROPPED: &str = "records";
+
 /// What a symbolic dim may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DimRange {
@@ -212,6 +215,10 @@ impl Model {
         self.onnx.opsets.insert("".into(), report.opset);
         let placed = report.files.iter().map(|f| (options.data.root.join(&f.path), f.bytes.clone()));
         self.side_files.extend(placed);
+        // PyTorch's list of parameters names what is stored as codes now: it goes with its records on nodes.
+        if report.ledger.entries.iter().any(|e| e.touched.contains_key(RECORDS_DROPPED)) {
+            self.onnx.drop_graph_metadata("pkg.torch.export.");
+        }
         Ok(report)
     }
     /// Writes what passes made besides the graph (an adapter, say), where their options said.

@@ -296,7 +296,10 @@ impl Executor for NativeExecutor {
         let mut tapped = graph.clone();
         computed.iter().filter(|v| !graph.is_output(**v)).for_each(|v| tapped.add_output(*v));
         match load(&tapped, std::thread::available_parallelism().map_or(1, |n| n.get())) {
-            Ok(loaded) => Ok(Box::new(NativeRunner { graph, loaded, inputs: taps.iter().copied().filter(is_input).collect(), computed })),
+            Ok(loaded) => {
+                let inputs = taps.iter().copied().filter(is_input).collect();
+                Ok(Box::new(NativeRunner { graph, context: loaded.library.context(0, None)?, _loaded: loaded, inputs, computed }))
+            }
             Err(e) => {
                 tracing::info!("measured on the evaluator: {e}");
                 self.evaluator.load(graph, taps)
@@ -307,7 +310,9 @@ impl Executor for NativeExecutor {
 
 struct NativeRunner<'a> {
     graph: &'a Graph,
-    loaded: Loaded,
+    /// One for all runs: its arena and unpacked weights are made once.
+    context: Context,
+    _loaded: Loaded,
     /// Tapped inputs of the graph.
     inputs: Vec<ValueId>,
     /// Tapped values, in the order in which those that were no outputs were added.
@@ -316,7 +321,7 @@ struct NativeRunner<'a> {
 
 impl Runner for NativeRunner<'_> {
     fn run(&mut self, inputs: Vec<Datum>, tap: &mut dyn FnMut(ValueId, &Datum)) -> Result<Vec<Datum>> {
-        let mut results = self.loaded.library.context(0, None)?.run(&tensors(&inputs)?)?;
+        let mut results = self.context.run(&tensors(&inputs)?)?;
         let mut extra = results.split_off(self.graph.outputs().len()).into_iter();
         for (v, d) in self.graph.inputs().iter().zip(&inputs).filter(|(v, _)| self.inputs.contains(v)) {
             tap(*v, d);

@@ -5,17 +5,19 @@ use crate::common::statistics::Histogram;
 use lapidary_ir::DType;
 
 /// Tries ranges from 30 % of what appeared up to all of it, both ends by themselves but not too differently, and takes the one with the
-/// least error in 8 unsigned bits.
-pub fn least_error(h: &Histogram) -> Range {
+/// least error in the codes of an unsigned type. Fewer bits clip more: 4 bits start at 10 %.
+pub fn least_error(h: &Histogram, dtype: DType) -> Range {
     const STEPS: i32 = 36;
+    let least = if dtype.bits() < 8 { 0.1 } else { 0.3 };
     let whole = Range::new(h.low, h.high);
     let bins: Vec<(f64, f64)> = h.centres().collect();
+    let most = dtype.int_range().map_or(255.0, |r| r.1 as f64);
     let error = |r: Range| -> f64 {
-        let p = activation(r, DType::U8);
+        let p = activation(r, dtype);
         let (scale, zero) = (f64::from(p.scale), p.zero_point as f64);
-        bins.iter().map(|(x, n)| n * (((x / scale).round_ties_even() + zero).clamp(0.0, 255.0) - zero).mul_add(scale, -x).abs().powf(2.4)).sum()
+        bins.iter().map(|(x, n)| n * (((x / scale).round_ties_even() + zero).clamp(0.0, most) - zero).mul_add(scale, -x).abs().powf(2.4)).sum()
     };
-    let part = |i: i32| 0.3 + 0.7 * f64::from(i) / f64::from(STEPS - 1);
+    let part = |i: i32| least + (1.0 - least) * f64::from(i) / f64::from(STEPS - 1);
     let mut best = (error(whole), whole);
     for i in 0..STEPS {
         let one_sided = whole.low == 0.0 || whole.high == 0.0;
@@ -152,7 +154,7 @@ mod tests {
     fn without_outliers_nearly_everything_stays() {
         let mut h = Histogram::default();
         h.add((0..10_000).map(|i| f64::from(i) / 10_000.0));
-        for r in [entropy(&h), least_error(&h), admm(&h)] {
+        for r in [entropy(&h), least_error(&h, DType::U8), admm(&h)] {
             assert!(r.high > 0.97 && r.low == 0.0, "{r:?}");
         }
         assert_eq!(entropy(&Histogram::default()), Range { low: 0.0, high: 0.0 });

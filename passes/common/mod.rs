@@ -5,6 +5,7 @@ pub mod codes;
 pub mod coupling;
 #[cfg(test)]
 pub mod golden;
+pub mod integer;
 pub mod layers;
 pub mod linalg;
 pub mod modules;

@@ -1,6 +1,6 @@
 //! Scales and zero points, and what `calibrate` leaves for `fake-quant`.
 
-use lapidary_ir::{Attrs, DType, Graph, NodeSpec, Origin, Type, Value, ValueId};
+use lapidary_ir::{Attrs, DType, Graph, NodeId, NodeSpec, Origin, Type, Value, ValueId};
 use lapidary_rewrite::newest_op;
 use std::collections::BTreeMap;
 
@@ -9,10 +9,23 @@ pub const PRECISION: &str = "lapidary.precision";
 /// The metadata of a node that quantizing passes leave in floats: it computes what was split off for that, or `auto-precision` chose so.
 pub const STAYS_FLOAT: (&str, &str) = (PRECISION, "float");
 
+/// The runtime whose conventions `fake-quant` followed, for `fold-quant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    Ort,
+    TensorRt,
+    OpenVino,
+}
+
 /// What calibration found, by value name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statistics {
+    /// For types of 8 bits.
     pub ranges: BTreeMap<String, Range>,
+    /// For types of 16 bits, which can afford every value that appeared.
+    pub wide: BTreeMap<String, Range>,
+    /// For types of 4 bits, which can afford fewer.
+    pub narrow: BTreeMap<String, Range>,
     /// What ran the model: results are promised equal for equal executors only.
     pub executor: String,
     pub samples: usize,
@@ -55,9 +68,23 @@ pub fn activation(range: Range, dtype: DType) -> Parameters {
     Parameters { scale, zero_point: (qmin - low / f64::from(scale)).round_ties_even().clamp(qmin, qmax) as i64 }
 }
 
-/// The symmetric scale of int8 weights with this largest magnitude: codes are in [-127, 127].
-pub fn weight_scale(largest: f64) -> f32 {
-    let scale = (largest / 127.0) as f32;
+impl Statistics {
+    /// What a type with so many bits should be able to hold of a value.
+    pub fn range(&self, value: &str, bits: usize) -> Option<Range> {
+        let of = if bits > 8 {
+            &self.wide
+        } else if bits < 8 {
+            &self.narrow
+        } else {
+            &self.ranges
+        };
+        of.get(value).copied()
+    }
+}
+
+/// The symmetric scale of weights of a signed type with this largest magnitude: codes are in [-127, 127] for int8.
+pub fn weight_scale(largest: f64, dtype: DType) -> f32 {
+    let scale = (largest / dtype.int_range().map_or(127.0, |r| r.1 as f64)) as f32;
     if scale < f32::MIN_POSITIVE || !scale.is_finite() { 1.0 } else { scale }
 }
 
@@ -81,6 +108,69 @@ impl Channels {
     }
 }
 
+/// The axis and the scales and zero points of a QuantizeLinear or DequantizeLinear with constant parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    pub axis: Option<usize>,
+    pub scales: Vec<f32>,
+    pub zeros: Vec<i64>,
+    pub codes: DType,
+}
+
+impl Linear {
+    /// Codes of a matrix of real values whose scales lie in blocks of `block` along `axis`: `scale` and `zero` have its rank.
+    pub fn quantize_blocks(g: &Graph, id: NodeId, values: &[f32], sizes: &[usize]) -> Option<(DType, Vec<i64>)> {
+        let node = g.node(id);
+        let block = usize::try_from(node.attrs.int("block_size")?).ok().filter(|b| *b > 0)?;
+        let (s, zero) = (g.as_constant(node.input(1)?)?, g.as_constant(node.input(2)?)?);
+        let (&[rows, columns], &[_, across]) = (sizes, s.sizes()) else { return None };
+        let axis = node.attrs.int("axis").unwrap_or(1);
+        let first = axis == 0 || axis == -2;
+        let (scales, zeros) = (s.to_vec::<f32>()?, zero.to_i64()?);
+        let (low, high) = zero.dtype().int_range()?;
+        let mut out = Vec::with_capacity(values.len());
+        for r in 0..rows {
+            for c in 0..columns {
+                let at = if first { r / block * across + c } else { r * across + c / block };
+                let q = (values.get(r * columns + c)? / scales.get(at)?).round_ties_even() as i128 + *zeros.get(at)? as i128;
+                out.push(q.clamp(low, high) as i64);
+            }
+        }
+        Some((zero.dtype(), out))
+    }
+    pub fn of(g: &Graph, id: NodeId) -> Option<Linear> {
+        let node = g.node(id);
+        if !node.is("QuantizeLinear") && !node.is("DequantizeLinear") || node.attrs.int("block_size").unwrap_or(0) != 0 {
+            return None;
+        }
+        let s = g.as_constant(node.input(1)?)?;
+        let zero = g.as_constant(node.input(2)?)?;
+        let rank = g.ty(node.input(0)?).rank()?;
+        let scales = s.to_vec::<f32>()?;
+        let axis = if s.rank() == 0 || (scales.len() == 1 && s.rank() <= 1) {
+            None
+        } else {
+            let axis = node.attrs.int("axis").unwrap_or(1);
+            Some(usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok().filter(|a| *a < rank)?)
+        };
+        Some(Linear { axis, zeros: zero.to_i64()?, codes: zero.dtype(), scales })
+    }
+    /// Codes of real values laid out by `sizes`: rounded half to even, saturated.
+    pub fn quantize(&self, values: &[f32], sizes: &[usize]) -> Option<Vec<i64>> {
+        let (low, high) = self.codes.int_range()?;
+        let channels = Channels::of(sizes, self.axis)?;
+        if self.scales.len() != channels.count || self.zeros.len() != channels.count {
+            return None;
+        }
+        let code = |(i, v): (usize, &f32)| {
+            let c = channels.at(i);
+            let q = (v / self.scales[c]).round_ties_even() as i128 + self.zeros[c] as i128;
+            q.clamp(low, high) as i64
+        };
+        Some(values.iter().enumerate().map(code).collect())
+    }
+}
+
 /// Where a QuantizeLinear or DequantizeLinear comes from: the value that names it, its place, its origin.
 #[derive(Clone)]
 pub struct Source<'a> {
@@ -91,8 +181,12 @@ pub struct Source<'a> {
 
 /// Adds a QuantizeLinear or DequantizeLinear of value, scale and zero point with a result of type `ty`, named as ONNX Runtime names them.
 pub fn add(g: &mut Graph, op: &str, operands: [ValueId; 3], axis: Option<i64>, ty: Type, source: Source<'_>) -> ValueId {
+    add_with(g, op, operands, axis.map_or(Attrs::new(), |a| Attrs::new().with("axis", a)), ty, source)
+}
+
+/// As [`add`], with all attributes.
+pub fn add_with(g: &mut Graph, op: &str, operands: [ValueId; 3], attrs: Attrs, ty: Type, source: Source<'_>) -> ValueId {
     let name = g.fresh_name(&format!("{}_{op}_Output", source.name));
-    let attrs = axis.map_or(Attrs::new(), |a| Attrs::new().with("axis", a));
     let spec = NodeSpec::new(newest_op(op), operands, vec![Value { name, ty }]).attrs(attrs).name(format!("{}_{op}", source.name));
     g.add(NodeSpec { position: Some(source.position), origin: source.origin, ..spec }).out(0)
 }

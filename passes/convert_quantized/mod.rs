@@ -3,25 +3,39 @@
 //! * `to=qdq`: ONNX Runtime's MatMulNBits becomes DequantizeLinear and MatMul (and Add, for a bias), which every runtime has.
 //! * `to=matmulnbits`: a DequantizeLinear in blocks along the inputs of a MatMul or Gemm becomes MatMulNBits, which ONNX Runtime runs without
 //!   unpacking.
+//! * `to=qoperator`: a Conv, Gemm or MatMul of 8 bits between DequantizeLinear and QuantizeLinear becomes QLinearConv, QLinearMatMul, or
+//!   MatMulInteger with one scaling of its sums; what moves elements from one scale to the same moves codes. `to=qdq` is the way back.
 //!
-//! Left alone: scales of whole channels, where MatMulNBits has none; zero points that are no codes, where DequantizeLinear has none.
+//! Codes stay as they are. Operators on integers sum exactly where floats round, so that a code of a result may differ by one (its number
+//! by one step of its scale), where the number lies in the middle of two.
+//!
+//! Left alone: scales of whole channels, where MatMulNBits has none; zero points that are no codes, where DequantizeLinear has none;
+//! results of a Conv that floats read, where QLinearConv gives none.
 
 use crate::common::codes::{Codes, Grid, Unit};
 use crate::common::layers::{Form, Layer};
-use crate::common::{nbits, nothing_done};
+use crate::common::{integer, nbits, nothing_done};
 use lapidary_ir::{Attrs, DType, Graph, NodeId, NodeSpec, Result, Tensor, Type, Value};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run, newest_op, origin, replace_value};
 
-pub static PASS: Pass =
-    Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Rounding, options: OPTIONS, rules: &[], run: Run::Code(run) };
+pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
 
 const NAME: &str = "convert-quantized";
 
-const OPTIONS: &[OptionSpec] = &[OptionSpec::new("to", Kind::Choice(&["qdq", "matmulnbits"]), Some("qdq"), "the operators that are written")];
+const OPTIONS: &[OptionSpec] =
+    &[OptionSpec::new("to", Kind::Choice(&["qdq", "matmulnbits", "qoperator"]), Some("qdq"), "the operators that are written")];
 
 fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     let to_nbits = ctx.options.text("to") == Some("matmulnbits");
     let mut out = Outcome::default();
+    if ctx.options.text("to") == Some("qoperator") {
+        integer::write(graph, ctx, NAME, &mut out)?;
+        graph.sweep();
+        if !out.changed {
+            nothing_done(ctx, NAME)?;
+        }
+        return Ok(out);
+    }
     for id in graph.operators() {
         if !graph.contains(id) || !ctx.selected(graph, id) {
             continue;
@@ -47,6 +61,10 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         }
         out.touch("weights", 1);
     }
+    if !to_nbits {
+        integer::read(graph, ctx, NAME, &mut out)?;
+    }
+    graph.sweep();
     if !out.changed {
         nothing_done(ctx, NAME)?;
     }

@@ -1,8 +1,8 @@
 //! Where the pairs of nodes go.
 
 use super::NAME;
-use crate::common::quant::{self, Channels, PRECISION, Parameters, STAYS_FLOAT, Source, Statistics, activation, weight_scale};
-use lapidary_ir::{DType, Graph, Node, NodeId, Result, Tensor, ValueId};
+use crate::common::quant::{self, Channels, PRECISION, Parameters, Profile, STAYS_FLOAT, Source, Statistics, activation, weight_scale};
+use lapidary_ir::{Attrs, DType, Diagnostic, Graph, Node, NodeId, Result, Tensor, ValueId};
 use lapidary_rewrite::{Outcome, PassCtx, origin};
 use std::collections::BTreeMap;
 
@@ -12,25 +12,79 @@ const MOVEMENT: &[&str] = &["Reshape", "Transpose", "Squeeze", "Unsqueeze", "Fla
 struct Placer<'a> {
     graph: &'a mut Graph,
     statistics: &'a Statistics,
-    activations: DType,
-    per_channel: bool,
+    form: Form,
     /// What each value is quantized with, and the dequantized value.
     done: BTreeMap<ValueId, (Parameters, ValueId)>,
-    /// Dequantized weights by constant and axis.
-    weights: BTreeMap<(ValueId, Option<usize>), ValueId>,
+    /// Dequantized weights by constant and what shares a scale.
+    weights: BTreeMap<(ValueId, Unit), ValueId>,
+}
+
+/// The types, and what of a weight shares a scale.
+struct Form {
+    activations: DType,
+    weights: DType,
+    per_channel: bool,
+    block: Option<usize>,
+}
+
+/// What shares a scale: everything, each index along an axis, or each block along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    Tensor,
+    Channel(usize),
+    Block { axis: usize, size: usize },
+}
+
+impl Form {
+    /// What the options say, where the profile allows it.
+    fn of(ctx: &PassCtx<'_>, profile: Profile) -> Result<Form> {
+        let dtype = |text: Option<&str>| match text {
+            Some("int8") => DType::I8,
+            Some("uint16") => DType::U16,
+            Some("int16") => DType::I16,
+            Some("uint4") => DType::U4,
+            Some("int4") => DType::I4,
+            None if profile == Profile::TensorRt => DType::I8,
+            _ => DType::U8,
+        };
+        let (activations, weights) = (dtype(ctx.options.text("activations")), dtype(ctx.options.text("weights").or(Some("int8"))));
+        let blocks = ctx.options.text("granularity") == Some("block");
+        let block = usize::try_from(ctx.options.int("block").unwrap_or(32)).ok().filter(|b| *b > 0);
+        let Some(block) = block else { return Err(ctx.error("pass-option", "'block' is not positive")) };
+        let refuse = |what: String, help: &str| Err(Diagnostic::error("pass-option", what).help(help).into());
+        let named = |d: DType| d.to_string();
+        match profile {
+            Profile::TensorRt if activations != DType::I8 => refuse(
+                format!("TensorRT has no activations of {}", named(activations)),
+                "it takes int8 without zero points, profile=tensorrt's default",
+            ),
+            Profile::TensorRt if weights != DType::I8 || blocks => refuse(
+                "TensorRT multiplies int8 activations by int8 weights with a scale per channel or tensor".into(),
+                "quantize-weights{bits=4} gives 4-bit weights with float activations, which it takes",
+            ),
+            Profile::OpenVino if activations.bits() == 4 || weights == DType::I16 => {
+                refuse("OpenVINO has no activations of 4 bits and no weights of 16".into(), "leave the option out, or take profile=ort")
+            }
+            _ => Ok(Form { activations, weights, per_channel: ctx.options.text("granularity") != Some("tensor"), block: blocks.then_some(block) }),
+        }
+    }
+    fn newest(&self) -> bool {
+        self.block.is_some() || self.activations.bits() != 8 || self.weights.bits() != 8
+    }
 }
 
 pub fn place(graph: &mut Graph, ctx: &mut PassCtx<'_>, statistics: &Statistics) -> Result<Outcome> {
-    let signed = ctx.options.text("profile") == Some("tensorrt");
-    let activations = match ctx.options.text("activations") {
-        Some("int8") => DType::I8,
-        Some(_) => DType::U8,
-        None if signed => DType::I8,
-        None => DType::U8,
+    let profile = match ctx.options.text("profile") {
+        Some("tensorrt") => Profile::TensorRt,
+        Some("openvino") => Profile::OpenVino,
+        _ => Profile::Ort,
     };
+    let form = Form::of(ctx, profile)?;
+    ctx.put(profile);
+    let newest = form.newest();
     let ops: Vec<String> = ctx.options.words("ops").into_iter().map(str::to_string).collect();
-    let (per_channel, embeddings) = (ctx.options.text("granularity") != Some("tensor"), ctx.options.flag("embeddings"));
-    let mut p = Placer { graph, statistics, activations, per_channel, done: BTreeMap::new(), weights: BTreeMap::new() };
+    let embeddings = ctx.options.flag("embeddings");
+    let mut p = Placer { graph, statistics, form, done: BTreeMap::new(), weights: BTreeMap::new() };
     let mut out = Outcome::default();
     for id in p.graph.operators() {
         let node = p.graph.node(id);
@@ -39,12 +93,19 @@ pub fn place(graph: &mut Graph, ctx: &mut PassCtx<'_>, statistics: &Statistics) 
         if !(table || ops.contains(&name)) || !ctx.selected(p.graph, id) {
             continue;
         }
-        let result = if table { p.table(id) } else { p.weighted(id) };
+        let result = match table {
+            true if profile == Profile::TensorRt => Err("TensorRT takes no rows of bytes".into()),
+            true => p.table(id),
+            false => p.weighted(id),
+        };
         match result {
             Ok(()) => out.touch(&name, 1),
             Err(Reason::Miss(reason)) => ctx.miss(NAME, p.graph, id, reason),
             Err(Reason::Skip) => {}
         }
+    }
+    if newest && out.changed {
+        ctx.raise_opset(21, "QuantizeLinear with other than 8 bits, or with blocks, came with it");
     }
     Ok(out)
 }
@@ -100,14 +161,19 @@ impl Placer<'_> {
             _ => return Err("it has no weights to quantize".into()),
         };
         let writes = node.is("Conv").then(|| self.behind_activation(id.out(0)));
-        let axis = axis.filter(|_| self.per_channel);
+        // Inputs of a matrix lie along its other axis.
+        let unit = match (axis, self.form.block) {
+            (Some(a), Some(size)) if t.rank() == 2 => Unit::Block { axis: 1 - a, size },
+            (Some(a), _) if self.form.per_channel => Unit::Channel(a),
+            _ => Unit::Tensor,
+        };
         let parameters = self.parameters(x)?;
         let y_parameters = match writes {
             Some(y) => Some((y, self.parameters(y)?)),
             None => None,
         };
         let dx = self.activation(x, parameters);
-        let dw = self.weight(w, axis);
+        let dw = self.weight(w, unit, self.form.weights);
         self.graph.set_input(id, 0, Some(dx));
         self.graph.set_input(id, 1, Some(dw));
         if let Some((y, p)) = y_parameters {
@@ -128,8 +194,8 @@ impl Placer<'_> {
         if t.rank() != 2 || axis != 0 || t.len() < 1024 {
             return Err("it is not a table of rows worth quantizing".into());
         }
-        let axis = self.per_channel.then_some(1);
-        let dw = self.weight(w, axis);
+        let unit = if self.form.per_channel { Unit::Channel(1) } else { Unit::Tensor };
+        let dw = self.weight(w, unit, DType::I8);
         self.graph.set_input(id, 0, Some(dw));
         Ok(())
     }
@@ -149,8 +215,8 @@ impl Placer<'_> {
             return Ok(p);
         }
         let name = &self.graph.value(v).name;
-        match self.statistics.ranges.get(&**name) {
-            Some(r) => Ok(activation(*r, self.activations)),
+        match self.statistics.range(name, self.form.activations.bits()) {
+            Some(r) => Ok(activation(r, self.form.activations)),
             None => Err(Reason::Miss(format!("calibration did not see '{name}'"))),
         }
     }
@@ -173,49 +239,66 @@ impl Placer<'_> {
             return v;
         }
         let name = self.graph.value(v).name.to_string();
-        let zero = Tensor::from_i64(self.activations, &[], &[p.zero_point]);
+        let zero = Tensor::from_i64(self.form.activations, &[], &[p.zero_point]);
         let d = match zero {
-            Ok(zero) => self.pair(v, &name, Tensor::scalar(p.scale), zero, None),
+            Ok(zero) => self.pair(v, &name, Tensor::scalar(p.scale), zero, Unit::Tensor),
             Err(_) => return v,
         };
         self.done.insert(v, (p, d));
         d
     }
-    fn weight(&mut self, w: ValueId, axis: Option<usize>) -> ValueId {
-        if let Some(d) = self.weights.get(&(w, axis)) {
+    fn weight(&mut self, w: ValueId, unit: Unit, dtype: DType) -> ValueId {
+        if let Some(d) = self.weights.get(&(w, unit)) {
             return *d;
         }
         let Some(t) = self.graph.as_constant(w).cloned() else { return w };
         let Some(values) = t.to_vec::<f32>() else { return w };
-        let Some(channels) = Channels::of(t.sizes(), axis) else { return w };
-        let count = channels.count;
+        let (sizes, at): (Vec<usize>, Box<dyn Fn(usize) -> usize>) = match (unit, t.sizes()) {
+            (Unit::Block { axis: 0, size }, &[rows, columns]) => {
+                (vec![rows.div_ceil(size), columns], Box::new(move |i| i / columns / size * columns + i % columns))
+            }
+            (Unit::Block { size, .. }, &[rows, columns]) => {
+                let across = columns.div_ceil(size);
+                (vec![rows, across], Box::new(move |i| i / columns * across + i % columns / size))
+            }
+            (Unit::Channel(axis), sizes) => {
+                let Some(channels) = Channels::of(sizes, Some(axis)) else { return w };
+                (vec![channels.count], Box::new(move |i| channels.at(i)))
+            }
+            _ => (vec![], Box::new(|_| 0)),
+        };
+        let count = sizes.iter().product::<usize>();
         let mut largest = vec![0f64; count];
         for (i, v) in values.iter().enumerate() {
-            let at = &mut largest[channels.at(i)];
+            let at = &mut largest[at(i)];
             *at = at.max(f64::from(v.abs()));
         }
-        let scales: Vec<f32> = largest.into_iter().map(weight_scale).collect();
-        let sizes: &[usize] = if axis.is_some() { &[count] } else { &[] };
+        let scales: Vec<f32> = largest.into_iter().map(|l| weight_scale(l, dtype)).collect();
+        let Ok(zeros) = Tensor::from_i64(dtype, &sizes, &vec![0; count]) else { return w };
         let name = self.graph.value(w).name.to_string();
-        let d = self.pair(w, &name, Tensor::from_slice(sizes, &scales), Tensor::from_slice(sizes, &vec![0i8; count]), axis);
-        self.weights.insert((w, axis), d);
+        let d = self.pair(w, &name, Tensor::from_slice(&sizes, &scales), zeros, unit);
+        self.weights.insert((w, unit), d);
         d
     }
     /// QuantizeLinear and DequantizeLinear of a value, named as ONNX Runtime names them.
-    fn pair(&mut self, v: ValueId, name: &str, scale: Tensor, zero: Tensor, axis: Option<usize>) -> ValueId {
+    fn pair(&mut self, v: ValueId, name: &str, scale: Tensor, zero: Tensor, unit: Unit) -> ValueId {
         let g = &mut *self.graph;
         let source = Source { name, position: g.node(v.node).position, origin: origin(NAME, [g.producer(v).label().into()]) };
         let (scale_name, zero_name) = (g.fresh_name(&format!("{name}_scale")), g.fresh_name(&format!("{name}_zero_point")));
         let codes = zero.dtype();
         let (s, z) = (g.add_const(scale_name, scale), g.add_const(zero_name, zero));
-        let axis = axis.map(|a| a as i64);
+        let attrs = match unit {
+            Unit::Tensor => Attrs::new(),
+            Unit::Channel(axis) => Attrs::new().with("axis", axis as i64),
+            Unit::Block { axis, size } => Attrs::new().with("axis", axis as i64).with("block_size", size as i64),
+        };
         let real = g.ty(v).clone();
         let mut ty = real.clone();
         if let lapidary_ir::Type::Tensor(t) = &mut ty {
             t.dtype = codes;
         }
-        let q = quant::add(g, "QuantizeLinear", [v, s, z], axis, ty, source.clone());
-        quant::add(g, "DequantizeLinear", [q, s, z], axis, real, source)
+        let q = quant::add_with(g, "QuantizeLinear", [v, s, z], attrs.clone(), ty, source.clone());
+        quant::add_with(g, "DequantizeLinear", [q, s, z], attrs, real, source)
     }
     /// All readers of `v` but its own quantizer read `d`; a graph output keeps its name on the dequantized value.
     fn take_over(&mut self, v: ValueId, d: ValueId) {

@@ -1,6 +1,5 @@
 use super::NAME;
-use super::fold::Linear;
-use crate::common::quant;
+use crate::common::quant::{self, Linear};
 use lapidary_ir::{DType, Graph, NodeId, Result, Tensor, Type, ValueId};
 use lapidary_rewrite::{Outcome, PassCtx, origin};
 

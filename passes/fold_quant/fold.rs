@@ -1,49 +1,7 @@
 use super::NAME;
-use crate::common::quant::{self, Channels};
-use lapidary_ir::{DType, Graph, NodeId, NodeSpec, Result, Tensor, Type, Value, ValueId};
+use crate::common::quant::{self, Linear};
+use lapidary_ir::{Graph, NodeId, NodeSpec, Result, Tensor, Type, Value, ValueId};
 use lapidary_rewrite::{Outcome, PassCtx, check_replacement, origin, replace_value};
-
-/// The axis and the scales and zero points of a QuantizeLinear or DequantizeLinear with constant parameters.
-pub struct Linear {
-    pub axis: Option<usize>,
-    pub scales: Vec<f32>,
-    pub zeros: Vec<i64>,
-    pub codes: DType,
-}
-
-impl Linear {
-    pub fn of(g: &Graph, id: NodeId) -> Option<Linear> {
-        let node = g.node(id);
-        if !node.is("QuantizeLinear") && !node.is("DequantizeLinear") || node.attrs.int("block_size").unwrap_or(0) != 0 {
-            return None;
-        }
-        let s = g.as_constant(node.input(1)?)?;
-        let zero = g.as_constant(node.input(2)?)?;
-        let rank = g.ty(node.input(0)?).rank()?;
-        let scales = s.to_vec::<f32>()?;
-        let axis = if s.rank() == 0 || (scales.len() == 1 && s.rank() <= 1) {
-            None
-        } else {
-            let axis = node.attrs.int("axis").unwrap_or(1);
-            Some(usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok().filter(|a| *a < rank)?)
-        };
-        Some(Linear { axis, zeros: zero.to_i64()?, codes: zero.dtype(), scales })
-    }
-    /// Codes of real values laid out by `sizes`: rounded half to even, saturated.
-    pub fn quantize(&self, values: &[f32], sizes: &[usize]) -> Option<Vec<i64>> {
-        let (low, high) = self.codes.int_range()?;
-        let channels = Channels::of(sizes, self.axis)?;
-        if self.scales.len() != channels.count || self.zeros.len() != channels.count {
-            return None;
-        }
-        let code = |(i, v): (usize, &f32)| {
-            let c = channels.at(i);
-            let q = (v / self.scales[c]).round_ties_even() as i128 + self.zeros[c] as i128;
-            q.clamp(low, high) as i64
-        };
-        Some(values.iter().enumerate().map(code).collect())
-    }
-}
 
 /// `QuantizeLinear(constant)` becomes a constant.
 pub fn weights(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) -> Result<()> {
@@ -53,8 +11,11 @@ pub fn weights(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) -> Resul
         }
         let Some(w) = g.node(id).input(0) else { continue };
         let Some(t) = g.as_constant(w).cloned() else { continue };
-        let found = Linear::of(g, id).zip(t.to_vec::<f32>());
-        let Some((codes, linear)) = found.and_then(|(l, v)| Some((l.quantize(&v, t.sizes())?, l))) else {
+        let found = t.to_vec::<f32>().and_then(|v| match Linear::of(g, id) {
+            Some(l) => Some((l.codes, l.quantize(&v, t.sizes())?)),
+            None => Linear::quantize_blocks(g, id, &v, t.sizes()),
+        });
+        let Some((dtype, codes)) = found else {
             ctx.miss(NAME, g, id, "its scale and zero point are not constants that fit its operand");
             continue;
         };
@@ -63,7 +24,7 @@ pub fn weights(g: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) -> Resul
             continue;
         }
         let name = g.fresh_name(&format!("{}_quantized", g.value(w).name));
-        let c = g.add_const(name, Tensor::from_i64(linear.codes, t.sizes(), &codes)?);
+        let c = g.add_const(name, Tensor::from_i64(dtype, t.sizes(), &codes)?);
         g.node_mut(c.node).origin = origin(NAME, [g.value(w).name.clone()]);
         g.replace_uses(id.out(0), c);
         g.detach_if_dead(id);

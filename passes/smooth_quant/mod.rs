@@ -6,6 +6,9 @@
 //!
 //! The scales are rounded to powers of two: then no bit of any result changes, and the loss against free scales is below what 8 bits show.
 //!
+//! Weights pay for what activations gain, and where no channel stands out they pay in vain: `least=4` leaves alone the inputs whose largest
+//! channel is less than four times the median one.
+//!
 //! Covers MatMul, Gemm and Conv whose input nothing else reads (all its readers are scaled together) and comes from a normalization, a
 //! layer, or attention over the values of one; the others are listed with the reason.
 
@@ -20,15 +23,23 @@ pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effec
 
 const NAME: &str = "smooth-quant";
 
-const OPTIONS: &[OptionSpec] =
-    &[DATA, BATCH, OptionSpec::new("alpha", Kind::Float, Some("0.5"), "how much goes to the weights, 0 to 1: more where activations are worse")];
+const OPTIONS: &[OptionSpec] = &[
+    DATA,
+    BATCH,
+    OptionSpec::new("alpha", Kind::Float, Some("0.5"), "how much goes to the weights, 0 to 1: more where activations are worse"),
+    OptionSpec::new("least", Kind::Float, Some("0"), "scale only where the largest channel is at least so many times the median one"),
+    OptionSpec::new("ops", Kind::Words, Some("Conv|Gemm|MatMul"), "the operators whose inputs are scaled, separated by |"),
+];
 
 fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     let alpha = ctx.options.float("alpha").unwrap_or(0.5);
     if !(0.0..=1.0).contains(&alpha) {
         return Err(Diagnostic::error("pass-option", format!("'alpha' is {alpha}, which is not from 0 to 1")).into());
     }
+    let least = ctx.options.float("least").unwrap_or(0.0);
     let mut found = layers::find(graph, ctx, NAME, Scope { head: true, embeddings: false });
+    let ops: Vec<String> = ctx.options.words("ops").into_iter().map(str::to_string).collect();
+    found.retain(|l| l.readers.iter().all(|(n, _)| ops.iter().any(|o| graph.node(*n).is(o))));
     let joints = joints(graph, ctx, NAME, &found);
     let first: Vec<&layers::Layer> = joints.iter().map(|j| &found[j.members[0]]).collect();
     let seen = if first.is_empty() { vec![] } else { observe(graph, ctx, NAME, &first, false)? };
@@ -50,6 +61,12 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
             }
         }
         let scales = scales(&x, &w, alpha);
+        let spread = spread(&x);
+        if spread < least {
+            let reason = format!("its inputs are not scaled: the largest channel is {spread:.1} times the median one, less than {least}");
+            ctx.miss(NAME, graph, layer.readers[0].0, reason);
+            continue;
+        }
         if scales.iter().any(|s| *s != 1.0) {
             joint.scale(graph, NAME, &mut found, &scales)?;
             out.touch("inputs", 1);
@@ -59,6 +76,14 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         nothing_done(ctx, NAME)?;
     }
     Ok(out)
+}
+
+/// How many times the median the largest is.
+fn spread(x: &[f64]) -> f64 {
+    let mut sorted = x.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (median, largest) = (sorted.get(sorted.len() / 2).copied().unwrap_or(0.0), sorted.last().copied().unwrap_or(0.0));
+    if median > 0.0 { largest / median } else { f64::INFINITY }
 }
 
 /// What each channel of the inputs is divided by, from the largest magnitudes of its inputs and weights. A channel without inputs or without

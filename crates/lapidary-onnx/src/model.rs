@@ -127,6 +127,11 @@ impl Model {
         }
     }
 
+    /// Forgets what the file says of the whole graph under keys that begin so.
+    pub fn drop_graph_metadata(&mut self, prefix: &str) {
+        self.extras.metadata.retain(|p| !p.key.as_deref().is_some_and(|k| k.starts_with(prefix)));
+    }
+
     /// The version of ONNX's default operator set.
     pub fn opset(&self) -> u32 {
         self.opsets.get("").copied().unwrap_or(1)

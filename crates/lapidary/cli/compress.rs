@@ -9,11 +9,13 @@ use std::rc::Rc;
 
 const EXAMPLES: &str = "\
 Example:
+  lapidary compress examples/models/digits_cnn/model.onnx -o int8.onnx --data examples/models/digits_cnn/calibration.npz
   lapidary compress examples/models/digits_cnn/model.onnx -o small.onnx \\
       --recipe examples/recipes/staged.toml --data examples/models/digits_cnn/calibration.npz
   lapidary compress --lock small.onnx.lock -o again.onnx       the same bytes again, without measuring
 
-A recipe is a list of stages:
+Without --recipe the model becomes static int8, as examples/recipes/static-int8.toml says: constants folded, SmoothQuant on matrix
+products, ranges measured on the data, weights, activations and tables in 8 bits. A recipe is a list of stages:
 
   [[stage]]
   name = \"int8\"
@@ -40,8 +42,8 @@ pub struct Compress {
     /// Where the result goes: ONNX, or a library where the name ends in .so or .a
     #[arg(short, long, value_name = "OUT", required_unless_present = "lock")]
     output: Option<PathBuf>,
-    /// The stages, as TOML
-    #[arg(long, value_name = "R.toml", required_unless_present = "lock", conflicts_with = "lock")]
+    /// The stages, as TOML [default: static int8]
+    #[arg(long, value_name = "R.toml", conflicts_with = "lock")]
     recipe: Option<PathBuf>,
     /// Samples for passes that take data, and for judging stages: .npz, or a folder
     #[arg(long, value_name = "DATA", required_unless_present = "lock")]
@@ -65,19 +67,23 @@ pub struct Compress {
 
 impl Compress {
     pub fn run(&self, global: &Global) -> Outcome {
-        match (&self.lock, &self.model, &self.output, &self.recipe, &self.data) {
+        match (&self.lock, &self.model, &self.output, &self.data) {
             (Some(lock), ..) => self.reproduce(lock, global),
-            (None, Some(model), Some(output), Some(recipe), Some(data)) => self.compress(model, output, recipe, data, global),
+            (None, Some(model), Some(output), Some(data)) => self.compress(model, output, data, global),
             // The parser asks for all of them.
-            _ => Err(Diagnostic::error("arguments", "compress takes MODEL, -o, --recipe and --data, or --lock").into()),
+            _ => Err(Diagnostic::error("arguments", "compress takes MODEL, -o and --data, or --lock").into()),
         }
     }
 
-    fn compress(&self, path: &Path, out: &Path, recipe: &Path, data: &str, global: &Global) -> Outcome {
-        let text = std::fs::read_to_string(recipe).map_err(|e| {
-            let place = recipe.display().to_string();
-            Diagnostic::error("file-unreadable", format!("the recipe '{place}' cannot be read: {e}")).file(place)
-        })?;
+    fn compress(&self, path: &Path, out: &Path, data: &str, global: &Global) -> Outcome {
+        let text = match &self.recipe {
+            Some(recipe) => std::fs::read_to_string(recipe).map_err(|e| {
+                let place = recipe.display().to_string();
+                Diagnostic::error("file-unreadable", format!("the recipe '{place}' cannot be read: {e}")).file(place)
+            })?,
+            None => compress::DEFAULT_RECIPE.into(),
+        };
+        let recipe = self.recipe.as_deref().unwrap_or(Path::new("static-int8.toml (built in)"));
         let stages = compress::from_toml(&text).map_err(|e| placed(e, recipe))?;
         let lock_path = beside(out, "lock");
         let page_path = self.report.clone().unwrap_or_else(|| beside(out, "html"));
@@ -90,7 +96,7 @@ impl Compress {
         {
             return outcome;
         }
-        let hashes = [compress::hash_file(path)?, compress::hash_data(data)?, compress::hash_file(recipe)?];
+        let hashes = [compress::hash_file(path)?, compress::hash_data(data)?, compress::hash_bytes(text.as_bytes())];
         let mut others: Vec<String> = stages.iter().flat_map(|s| compress::other_texts(&s.pipeline)).collect();
         others.sort();
         others.dedup();

@@ -130,6 +130,13 @@ pub fn hash_weights(model: &Model, path: &Path) -> Result<Vec<LockedFile>> {
     model.onnx().external_files.iter().map(|f| Ok(LockedFile { path: f.clone(), sha256: hash_file(&folder.join(f))? })).collect()
 }
 
+/// SHA-256 of bytes.
+pub fn hash_bytes(bytes: &[u8]) -> String {
+    let mut h = Sha256::new();
+    h.update(bytes);
+    hex(h)
+}
+
 /// SHA-256 of a file, or of all files below a folder with their names.
 pub fn hash_file(path: &Path) -> Result<String> {
     let mut h = Sha256::new();

@@ -7,7 +7,7 @@ mod page;
 mod stages;
 
 pub use gate::{Condition, Gate};
-pub use lock::{Lock, LockedFile, LockedStage, hash_data, hash_file, hash_weights};
+pub use lock::{Lock, LockedFile, LockedStage, hash_bytes, hash_data, hash_file, hash_weights};
 pub use page::html;
 pub use stages::{DATA, Stage, from_toml, other_texts, with_data};
 
@@ -19,6 +19,9 @@ use lapidary_rewrite::{Check, Ledger, Pipeline};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+/// What is done where no recipe says otherwise.
+pub const DEFAULT_RECIPE: &str = include_str!("../../../examples/recipes/static-int8.toml");
 
 /// How to compress.
 pub struct Options {

@@ -83,6 +83,28 @@ impl Histogram {
         self.range(count, low, high);
         self.zeros += zeros;
     }
+    /// As [`Histogram::add`], for finite values of which `low` and `high` are the ends: nothing is looked at twice that one look tells.
+    pub fn add_between(&mut self, values: &[f32], low: f32, high: f32) {
+        let largest = f64::from(low.abs().max(high.abs()));
+        let zeros = values.iter().filter(|v| **v == 0.0).count() as u64;
+        if zeros < values.len() as u64 {
+            if largest >= self.limit {
+                self.reach(exponent(largest));
+            }
+            let scale = 2f64.powi(-self.exponent);
+            let bins = &mut self.bins[..2 * REACH as usize];
+            for v in values {
+                let t = f64::from(*v) * scale;
+                // Truncated, then one less where that was upwards: `floor` would be a call.
+                let k = t as i32;
+                let k = k - i32::from(t < f64::from(k));
+                bins[(k + REACH as i32) as usize & (2 * REACH as usize - 1)] += 1;
+            }
+            bins[REACH as usize] -= zeros;
+        }
+        self.range(values.len() as u64, f64::from(low), f64::from(high));
+        self.zeros += zeros;
+    }
     /// Adds what another histogram holds: the result is that of one histogram over both streams.
     pub fn merge(&mut self, other: &Histogram) {
         if !other.bins.is_empty() {
@@ -102,6 +124,8 @@ impl Histogram {
     }
     fn range(&mut self, count: u64, low: f64, high: f64) {
         if count > 0 {
+            // Zero has one sign, or the order of the parts would show.
+            let (low, high) = (low + 0.0, high + 0.0);
             (self.low, self.high) = if self.count == 0 { (low, high) } else { (self.low.min(low), self.high.max(high)) };
             self.count += count;
         }
@@ -209,6 +233,18 @@ mod tests {
         assert!(whole.quantile(0.0) >= whole.low && whole.quantile(1.0) == whole.high);
         assert!((whole.quantile(0.5)).abs() < 0.2);
         assert_eq!(whole.magnitudes().iter().sum::<f64>() as u64 + whole.zeros, whole.count);
+    }
+
+    #[test]
+    fn both_ways_of_adding_give_the_same() {
+        let values: Vec<f32> = values().into_iter().map(|v| v as f32).chain([1e-42, -1e-42, -0.0, 3.5e37, -1e-30]).collect();
+        let (mut one, mut other) = (Histogram::default(), Histogram::default());
+        one.add(values.iter().map(|v| f64::from(*v)));
+        for part in values.chunks(100) {
+            let (low, high) = part.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
+            other.add_between(part, low, high);
+        }
+        assert_eq!(one, other);
     }
 
     #[test]

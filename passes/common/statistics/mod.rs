@@ -6,8 +6,8 @@ pub use histogram::Histogram;
 
 use super::activations::batch_size;
 use lapidary_ir::{DType, Diagnostic, Diagnostics, Graph, NodeId, Result, Tensor, ValueId};
-use lapidary_ops::Datum;
 use lapidary_rewrite::{DataSource, Executor};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,9 +46,22 @@ impl Observations {
         let mut samples = source.open(data, graph, Some(batch))?;
         let mut runner = executor.load(graph, &float_values(graph))?;
         let mut seen: BTreeMap<ValueId, Observed> = BTreeMap::new();
+        let (mut waiting, mut bytes) = (vec![], 0);
         while let Some(inputs) = samples.next()? {
             out.samples += inputs.iter().find_map(|d| d.as_tensor()?.sizes().first().copied()).unwrap_or(1) as u64;
-            runner.run(inputs, &mut |v, d| seen.entry(v).or_default().add(d))?;
+            runner.run(inputs, &mut |v, d| {
+                if let Some(t) = d.as_tensor() {
+                    bytes += t.byte_size();
+                    waiting.push((v, t.clone()));
+                }
+                // What the evaluator would forget is not kept for long.
+                if bytes > WAITING_MAX {
+                    note(&mut seen, &mut waiting);
+                    bytes = 0;
+                }
+            })?;
+            note(&mut seen, &mut waiting);
+            bytes = 0;
         }
         if out.samples == 0 {
             return Err(Diagnostic::error("no-samples", format!("'{data}' holds no samples")).into());
@@ -120,6 +133,19 @@ impl Observations {
     }
 }
 
+/// Bytes of values that wait to be noted, so that there is work for all cores.
+const WAITING_MAX: usize = 256 << 20;
+
+/// Notes values, each on a core of its own.
+fn note(seen: &mut BTreeMap<ValueId, Observed>, waiting: &mut Vec<(ValueId, Tensor)>) {
+    let work: Vec<_> = waiting.drain(..).map(|(v, t)| (v, seen.remove(&v).unwrap_or_default(), t)).collect();
+    let done = work.into_par_iter().map(|(v, mut o, t)| {
+        o.add(&t);
+        (v, o)
+    });
+    seen.extend(done.collect::<Vec<_>>());
+}
+
 impl Observed {
     fn settle(&mut self) {
         if self.from_sizes {
@@ -127,12 +153,42 @@ impl Observed {
             self.not_finite = self.not_finite.min(1);
         }
     }
-    fn add(&mut self, d: &Datum) {
-        let Some(t) = d.as_tensor() else { return };
+    fn add(&mut self, t: &Tensor) {
         match t.dtype() {
-            // Nearly everything is: read in place.
-            DType::F32 => self.add_values(t.bytes().chunks_exact(4).map(|c| f64::from(f32::from_le_bytes([c[0], c[1], c[2], c[3]])))),
+            // Nearly everything is.
+            DType::F32 => self.add_floats(t.bytes()),
             _ => self.add_values(Tensor::to_f64(t).unwrap_or_default().into_iter()),
+        }
+    }
+    /// In parts that stay in a core's cache, each looked at for its ends first.
+    fn add_floats(&mut self, bytes: &[u8]) {
+        const PART: usize = 4096;
+        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+        let mut values = [0f32; PART];
+        for part in bytes.chunks(PART * 4) {
+            let values = &mut values[..part.len() / 4];
+            values.iter_mut().zip(part.chunks_exact(4)).for_each(|(v, c)| *v = f32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+            let (mut a, mut b, mut strange) = (f32::INFINITY, f32::NEG_INFINITY, 0);
+            for v in values.iter() {
+                a = if *v < a { *v } else { a };
+                b = if *v > b { *v } else { b };
+                strange += u64::from(!v.is_finite());
+            }
+            if strange == 0 {
+                self.histogram.add_between(values, a, b);
+            } else {
+                self.not_finite += strange;
+                let finite = || values.iter().copied().filter(|v| v.is_finite());
+                (a, b) = finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+                self.histogram.add(finite().map(f64::from));
+            }
+            (low, high) = (low.min(a), high.max(b));
+        }
+        self.average(f64::from(low), f64::from(high));
+    }
+    fn average(&mut self, low: f64, high: f64) {
+        if low <= high {
+            self.moving = Some(self.moving.map_or((low, high), |(a, b)| (0.99 * a + 0.01 * low, 0.99 * b + 0.01 * high)));
         }
     }
     fn add_values(&mut self, values: impl Iterator<Item = f64>) {
@@ -147,9 +203,7 @@ impl Observed {
         });
         self.histogram.add(noted);
         self.not_finite += not_finite;
-        if low <= high {
-            self.moving = Some(self.moving.map_or((low, high), |(a, b)| (0.99 * a + 0.01 * low, 0.99 * b + 0.01 * high)));
-        }
+        self.average(low, high);
     }
 }
 
