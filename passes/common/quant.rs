@@ -187,7 +187,9 @@ pub fn add(g: &mut Graph, op: &str, operands: [ValueId; 3], axis: Option<i64>, t
 /// As [`add`], with all attributes.
 pub fn add_with(g: &mut Graph, op: &str, operands: [ValueId; 3], attrs: Attrs, ty: Type, source: Source<'_>) -> ValueId {
     let name = g.fresh_name(&format!("{}_{op}_Output", source.name));
-    let spec = NodeSpec::new(newest_op(op), operands, vec![Value { name, ty }]).attrs(attrs).name(format!("{}_{op}", source.name));
+    // Runtimes refuse two nodes of one name: a constant may be dequantized for two readers with scales of their own.
+    let label = format!("{}_{op}{}", source.name, name.strip_prefix(&*format!("{}_{op}_Output", source.name)).unwrap_or_default());
+    let spec = NodeSpec::new(newest_op(op), operands, vec![Value { name, ty }]).attrs(attrs).name(label);
     g.add(NodeSpec { position: Some(source.position), origin: source.origin, ..spec }).out(0)
 }
 

@@ -30,7 +30,8 @@
 //! trained without changing one bit of any result; so it does with graphs that other tools trained and exported with such pairs.
 //!
 //! Left alone, with the reason in the ledger: products of two activations (attention scores lose most by 8 bits), weights that are not
-//! float32 constants, values that calibration did not see, what is quantized already.
+//! float32 constants, values that calibration did not see, what is quantized already; convolutions of 4-bit activations, which ONNX Runtime
+//! would fuse into an operator that it does not have.
 
 mod place;
 

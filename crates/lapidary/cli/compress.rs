@@ -14,8 +14,8 @@ Example:
       --recipe examples/recipes/staged.toml --data examples/models/digits_cnn/calibration.npz
   lapidary compress --lock small.onnx.lock -o again.onnx       the same bytes again, without measuring
 
-Without --recipe the model becomes static int8, as examples/recipes/static-int8.toml says: constants folded, SmoothQuant on matrix
-products, ranges measured on the data, weights, activations and tables in 8 bits. A recipe is a list of stages:
+Without --recipe the model becomes static int8, as examples/recipes/static-int8.toml says: SmoothQuant on matrix products, ranges measured
+on the data, weights, activations and tables in 8 bits. A recipe is a list of stages:
 
   [[stage]]
   name = \"int8\"
