@@ -64,7 +64,8 @@ def trained(path):
             return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, 255)
 
         def weights(self, w):
-            scale = (w.detach().flatten(1).abs().amax(1) / 127).clamp(min=1e-6)
+            # A constant of the exported graph, as an observer's result is.
+            scale = torch.tensor((w.detach().flatten(1).abs().amax(1) / 127).clamp(min=1e-6).tolist())
             return torch.fake_quantize_per_channel_affine(w, scale, torch.zeros(len(w), dtype=torch.int32), 0, -128, 127)
 
         def forward(self, x):
