@@ -1,6 +1,6 @@
 //! Runs the commands of the pages that users read, in order, and compares what they print with what the page says they print.
 //!
-//! A block marked `console` holds commands (after `$ `; a line that ends in `\` goes on) and their output. Text must be the same; numbers may
+//! A block marked `console` holds commands (after `$ `; a line that ends in `\` goes on, as does text after `<<'WORD'`) and their output. Text must be the same; numbers may
 //! differ by a hundredth, those of time, memory and speed by anything. A page's commands run in one folder, where `examples` lies and `$MODELS`
 //! is the set that `LAPIDARY_MODELS` names; without it a page ends at the first command that asks for it, and the rest is reported as skipped.
 //! Commands of `cargo` are left out. `BLESS=1 cargo test --test pages` writes what is printed into the pages.
@@ -18,6 +18,8 @@ struct Example {
 fn examples(lines: &[&str]) -> Vec<Example> {
     let mut out: Vec<Example> = vec![];
     let (mut inside, mut goes_on) = (false, false);
+    // What ends the text that a command is given by `<<'WORD'`.
+    let mut end: Option<&str> = None;
     for (n, line) in lines.iter().enumerate() {
         if let Some(kind) = line.strip_prefix("```") {
             inside = !inside && kind == "console";
@@ -27,15 +29,17 @@ fn examples(lines: &[&str]) -> Vec<Example> {
         if !inside {
             continue;
         }
-        if goes_on {
+        if goes_on || end.is_some() {
             let Some(e) = out.last_mut() else { continue };
             e.command.push('\n');
             e.command.push_str(line);
             (e.first, e.last) = (n + 1, n + 1);
-            goes_on = line.ends_with('\\');
+            goes_on = goes_on && line.ends_with('\\');
+            end = end.filter(|word| line != word);
         } else if let Some(command) = line.strip_prefix("$ ") {
             out.push(Example { command: command.into(), first: n + 1, last: n + 1 });
             goes_on = line.ends_with('\\');
+            end = command.split_once("<<'").and_then(|(_, rest)| rest.split_once('\'')).map(|(word, _)| word);
         } else if let Some(e) = out.last_mut() {
             e.last = n + 1;
         }
