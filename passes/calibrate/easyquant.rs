@@ -55,6 +55,9 @@ pub fn refine(graph: &Graph, ctx: &mut PassCtx<'_>, pass: &str, ranges: &mut BTr
             let range = ranges[&*graph.value(value).name];
             for (layer, node) in users {
                 let (looked, sums) = agreements.entry(*node).or_insert((0, [Agreement::default(); STEPS]));
+                if *looked >= VECTORS * layer.groups() {
+                    continue;
+                }
                 let weight = layer.matrix(graph);
                 let rows = layer.rows / layer.groups();
                 let result = vectors(graph, layer, *node, t, &mut |g, x| {

@@ -187,7 +187,9 @@ pub fn batch_size(graph: &Graph, asked: i64) -> Result<usize> {
     let Some(asked) = usize::try_from(asked).ok().filter(|n| *n > 0) else {
         return Err(Diagnostic::error("pass-option", format!("'batch' is {asked}, which is no number of samples")).into());
     };
-    let fixed = graph.inputs().iter().find_map(|i| graph.ty(*i).dims()?.first()?.as_const());
+    let first: Vec<Option<i64>> = graph.inputs().iter().filter_map(|i| graph.ty(*i).dims()?.first().map(|d| d.as_const())).collect();
+    // Where one input's first axis is free, those that are fixed count something else than samples.
+    let fixed = if first.contains(&None) { None } else { first.first().copied().flatten() };
     Ok(fixed.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(asked))
 }
 

@@ -1,7 +1,7 @@
 //! Scales and zero points, and what `calibrate` leaves for `fake-quant`.
 
 use lapidary_ir::{Attrs, DType, Graph, NodeId, NodeSpec, Origin, Type, Value, ValueId};
-use lapidary_rewrite::newest_op;
+use lapidary_rewrite::{PassCtx, newest_op};
 use std::collections::BTreeMap;
 
 /// The metadata of a node that says in which format its weight shall be.
@@ -191,6 +191,21 @@ pub fn add_with(g: &mut Graph, op: &str, operands: [ValueId; 3], attrs: Attrs, t
     let label = format!("{}_{op}{}", source.name, name.strip_prefix(&*format!("{}_{op}_Output", source.name)).unwrap_or_default());
     let spec = NodeSpec::new(newest_op(op), operands, vec![Value { name, ty }]).attrs(attrs).name(label);
     g.add(NodeSpec { position: Some(source.position), origin: source.origin, ..spec }).out(0)
+}
+
+/// Raises the opset to the lowest that holds the quantizers of the graph.
+pub fn raise_opset(graph: &Graph, ctx: &mut PassCtx<'_>) {
+    let mut found = (false, false);
+    for id in graph.node_ids().filter(|n| graph.node(*n).is("QuantizeLinear") || graph.node(*n).is("DequantizeLinear")) {
+        found.0 = true;
+        found.1 |= graph.node(id).input(1).is_some_and(|s| graph.ty(s).rank().is_some_and(|r| r > 0));
+    }
+    if found.0 {
+        ctx.raise_opset(10, "QuantizeLinear and DequantizeLinear came with it");
+    }
+    if found.1 {
+        ctx.raise_opset(13, "scales per channel came with it");
+    }
 }
 
 #[cfg(test)]

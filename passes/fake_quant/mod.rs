@@ -35,7 +35,7 @@
 
 mod place;
 
-use crate::common::{nothing_done, quant::Statistics, reference};
+use crate::common::{nothing_done, quant::{Statistics, raise_opset}, reference};
 use lapidary_ir::{Diagnostic, Graph, Result};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
@@ -68,5 +68,6 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     if !out.changed {
         nothing_done(ctx, NAME)?;
     }
+    raise_opset(graph, ctx);
     Ok(out)
 }

@@ -1,6 +1,6 @@
 use super::NAME;
 use crate::common::quant::{self, Linear};
-use lapidary_ir::{Graph, NodeId, NodeSpec, Result, Tensor, Type, Value, ValueId};
+use lapidary_ir::{Graph, NodeId, NodeSpec, Result, Tensor, Type, Value};
 use lapidary_rewrite::{Outcome, PassCtx, check_replacement, origin, replace_value};
 
 /// `QuantizeLinear(constant)` becomes a constant.
@@ -132,14 +132,4 @@ fn bounds(g: &Graph, id: NodeId) -> Option<(f64, f64)> {
         Some(v) => g.as_constant(v)?.to_f64()?.first().copied(),
     };
     Some((bound(1, f64::NEG_INFINITY)?, bound(2, f64::INFINITY)?))
-}
-
-/// Whether the graph has quantizers, and whether any has a scale per channel.
-pub fn forms(g: &Graph) -> (bool, bool) {
-    let mut found = (false, false);
-    for id in g.node_ids().filter(|n| g.node(*n).is("QuantizeLinear") || g.node(*n).is("DequantizeLinear")) {
-        found.0 = true;
-        found.1 |= g.node(id).input(1).is_some_and(|s: ValueId| g.ty(s).rank().is_some_and(|r| r > 0));
-    }
-    found
 }

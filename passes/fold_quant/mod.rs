@@ -24,14 +24,14 @@
 //!   that the file would miss 30 % of the floats'. That is so in nets of many small convolutions. Models with less than 16 KiB of codes and
 //!   `fake-quant` profiles of other runtimes stay `qdq`. The ledger says when.
 //!
-//! Scales per channel need opset 13: the
-//! target rises to it, and the ledger says so.
+//! Scales per channel need opset 13: the target rises to it, and the ledger says so.
 
 mod bias;
 mod fold;
 
 use crate::common::integer;
-use crate::common::quant::Profile;
+use crate::common::quant::{Profile, raise_opset};
+use crate::common::records::{self, RECORDS};
 use lapidary_ir::{Diagnostic, Graph, Result};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
@@ -47,7 +47,7 @@ const OPTIONS: &[OptionSpec] = &[
         "how integers are written: operators between pairs of nodes, or operators on integers (auto: see above)",
     ),
     OptionSpec::new("bias", Kind::Choice(&["auto", "int32", "float"]), Some("auto"), "how the bias of a Conv or Gemm is stored (auto: see above)"),
-    OptionSpec::new("records", Kind::Bool, Some("false"), "whether the exporter's records on nodes stay"),
+    RECORDS,
 ];
 
 fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
@@ -75,43 +75,8 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
             ctx.note(Diagnostic::error("qoperator", message).help("fold-quant{format=qdq} keeps the pairs, for runtimes that want them"));
         }
     }
-    if !ctx.options.flag("records") {
-        drop_records(graph, ctx, &mut out);
-    }
+    records::drop(graph, ctx, NAME, &mut out);
     graph.sweep();
-    let (quantizers, per_channel) = fold::forms(graph);
-    if quantizers {
-        ctx.raise_opset(10, "QuantizeLinear and DequantizeLinear came with it");
-    }
-    if per_channel {
-        ctx.raise_opset(13, "scales per channel came with it");
-    }
+    raise_opset(graph, ctx);
     Ok(out)
-}
-
-/// What PyTorch's exporter says of each node for its own debugging. `name_scopes`, the module path, stays.
-const RECORDS: &[&str] = &["namespace", "pkg.torch.onnx.class_hierarchy", "pkg.torch.onnx.fx_node", "pkg.torch.onnx.stack_trace"];
-
-const SCOPES: &str = "pkg.torch.onnx.name_scopes";
-
-fn drop_records(graph: &mut Graph, ctx: &mut PassCtx<'_>, out: &mut Outcome) {
-    let (mut bytes, mut nodes) = (0, 0);
-    // Operators on integers hold no weights that a name would be looked up for.
-    let integers = graph.operators().iter().any(|n| graph.node(*n).is("QLinearConv") || graph.node(*n).is("MatMulInteger"));
-    let drop = |k: &str| RECORDS.contains(&k) || integers && k == SCOPES;
-    for id in graph.operators() {
-        if ctx.selected(graph, id) {
-            let metadata = &mut graph.node_mut(id).metadata;
-            bytes += metadata.iter().filter(|(k, _)| drop(k)).map(|(k, v)| k.len() + v.len()).sum::<usize>();
-            nodes += usize::from(metadata.keys().any(|k| drop(k)));
-            metadata.retain(|k, _| !drop(k));
-        }
-    }
-    if bytes > 0 {
-        out.touch("records", nodes);
-        ctx.note(
-            Diagnostic::error("records-dropped", format!("{bytes} bytes of the exporter's records on nodes were dropped"))
-                .help("fold-quant{records=true} keeps them"),
-        );
-    }
 }

@@ -146,6 +146,14 @@ impl Slices {
         if !missing.is_empty() {
             return Err(Diagnostics(missing));
         }
+        // Where the first axis of some inputs is free, one that is fixed counts something else, the directions of a recurrent net's state say:
+        // an array of that size is the same for every sample.
+        let first = |p: &Port| p.ty.dims().and_then(|d| d.first().map(|d| d.as_const()));
+        if ports.iter().any(|p| first(p) == Some(None)) {
+            for (port, head) in ports.iter().zip(&mut heads) {
+                *head = head.filter(|n| first(port).flatten() != i64::try_from(*n).ok());
+            }
+        }
         let counts: Vec<usize> = heads.iter().flatten().copied().collect();
         let samples = counts.iter().copied().max().unwrap_or(1);
         if let Some((port, n)) = ports.iter().zip(&heads).find_map(|(p, n)| n.filter(|n| *n != samples).map(|n| (p, n))) {
@@ -355,6 +363,25 @@ mod tests {
         assert_eq!(batches(&folder, Some(2)), want);
         assert_eq!(batches(&format!("{folder}/a.npz,{folder}/b.npz"), Some(2)), want);
         assert_eq!(batches(&folder, None).len(), 2);
+    }
+
+    #[test]
+    fn an_input_of_a_fixed_first_axis_is_shared_by_samples() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npz").display().to_string();
+        let mut graph = graph();
+        graph.add_input("state", Type::tensor(DType::F32, [Dim::from(2), Dim::from(1)]));
+        let arrays = [("x", Tensor::from_slice(&[3, 2], &[0f32; 6])), ("state", Tensor::from_slice(&[2, 1], &[7f32, 8.]))];
+        super::super::save(Path::new(&path), &arrays.map(|(n, t)| (n.into(), t.into()))).unwrap();
+        let files = Files::default();
+        let mut samples = files.open(&path, &graph, Some(1)).unwrap();
+        let mut count = 0;
+        while let Some(b) = samples.next().unwrap() {
+            assert_eq!(b[0].as_tensor().unwrap().sizes(), [1, 2]);
+            assert_eq!(b[1].as_tensor().unwrap().to_vec::<f32>().unwrap(), [7., 8.]);
+            count += 1;
+        }
+        assert_eq!(count, 3);
     }
 
     #[test]
