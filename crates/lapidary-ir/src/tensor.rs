@@ -199,6 +199,10 @@ impl Tensor {
         let mut h = xxhash_rust::xxh3::Xxh3::new();
         h.update(self.dtype.name().as_bytes());
         self.sizes.iter().for_each(|s| h.update(&(*s as u64).to_le_bytes()));
+        // Without elements nothing tells where sizes end: `[0]` would be a scalar zero.
+        if self.is_empty() {
+            h.update(b"empty");
+        }
         match &self.data {
             Data::Raw(b) => h.update(b),
             Data::Strings(s) => s.iter().for_each(|b| {

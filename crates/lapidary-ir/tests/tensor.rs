@@ -95,6 +95,15 @@ proptest! {
 }
 
 #[test]
+fn hashes_of_empty_tensors_are_their_own() {
+    let hash = |sizes: &[usize]| Tensor::zeros(DType::I64, sizes).unwrap().content_hash();
+    let all = [hash(&[0]), hash(&[]), hash(&[1, 0]), hash(&[1]), hash(&[0, 1])];
+    for (i, a) in all.iter().enumerate() {
+        assert!(!all[i + 1..].contains(a), "{i}");
+    }
+}
+
+#[test]
 fn the_first_element_is_in_the_low_bits() {
     assert_eq!(Tensor::from_i64(DType::U4, &[3], &[1, 2, 3]).unwrap().bytes()[..], [0x21, 0x03]);
     assert_eq!(Tensor::from_i64(DType::I2, &[5], &[-2, -1, 0, 1, -1]).unwrap().bytes()[..], [0b01_00_11_10, 0b11]);
