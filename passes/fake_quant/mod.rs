@@ -35,7 +35,11 @@
 
 mod place;
 
-use crate::common::{nothing_done, quant::{Statistics, raise_opset}, reference};
+use crate::common::{
+    nothing_done,
+    quant::{Statistics, raise_opset},
+    reference,
+};
 use lapidary_ir::{Diagnostic, Graph, Result};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run};
 
