@@ -5,7 +5,7 @@
 //! convolution. Channels that a residual sum ties go together or not at all. What is left is an ordinary smaller model, without masks.
 //!
 //! `ratio` is the part of each layer's channels that goes (`scope=layer`), or of all channels, the lowest scores first (`scope=global`;
-//! `scope=normalized` divides scores by their layer's mean before). Of layers with 32 channels and more, a multiple of 8 is left.
+//! `scope=normalized` divides scores by their layer's mean before). Of layers with 64 channels and more, a multiple of 16 is left.
 //!
 //! Scores: `l1`, `l2`: the norm of the filters (Li et al., "Pruning filters for efficient convnets", 2017). `bn-gamma`: the scale of the
 //! batch norm behind (Liu et al., "Network slimming", 2017); prune before batch norms are folded. `activation`: the mean absolute value of

@@ -9,7 +9,7 @@
 //! models via pruning and knowledge distillation", 2024).
 //!
 //! `ratio` is the part of each layer that goes (`scope=layer`), or of all units, lowest scores first (`scope=global`, or
-//! `scope=normalized`: scores divided by their layer's mean). Of 32 units and more a multiple of 8 is left.
+//! `scope=normalized`: scores divided by their layer's mean). Of 64 units and more a multiple of 16 is left.
 //!
 //! Scores: `wanda`: the root mean square of the unit on `data` times the norm of the weights that read it. `activation`: its mean absolute
 //! value on `data`. `l1`, `l2`: the norm of the weights that make it: no data needed, and for feed-forward blocks hardly better than

@@ -20,7 +20,7 @@ pub const METRIC: OptionSpec = OptionSpec::new(
     "how ablation measures the outputs: their squared error, or the divergence of the probabilities along their last axis",
 );
 pub const MULTIPLE: OptionSpec =
-    OptionSpec::new("multiple", Kind::Int, Some("8"), "what is left of 4 times as many or more is a multiple of this (whole registers stay in use)");
+    OptionSpec::new("multiple", Kind::Int, Some("16"), "what is left of 4 times as many or more is a multiple of this (whole registers stay in use)");
 
 /// What a pass removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
