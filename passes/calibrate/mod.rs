@@ -1,6 +1,6 @@
 //! calibrate: run the model on samples and find the range of every value.
 //!
-//! Runs every sample of `data` (an .npz file, several, or a folder; axis 0 is samples, `batch` at a time) and keeps for each float value
+//! Runs every sample of `data` (an .npz or .safetensors file, several, or a folder; axis 0 is samples, `batch` at a time) and keeps for each float value
 //! the smallest and largest element and a histogram, in memory that does not grow with the number of samples; or takes what `lapidary calib`
 //! gathered elsewhere (`stats`). From these comes the range that `fake-quant` uses:
 //!

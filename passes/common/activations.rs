@@ -9,7 +9,7 @@ use lapidary_ops::{EvalCtx, EvalOptions, Window};
 use lapidary_rewrite::{Kind, OptionSpec, PassCtx};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub const DATA: OptionSpec = OptionSpec::new("data", Kind::Text, None, "the samples: a .npz file or a folder");
+pub const DATA: OptionSpec = OptionSpec::new("data", Kind::Text, None, "the samples: an .npz or .safetensors file, or a folder");
 pub const BATCH: OptionSpec = OptionSpec::new("batch", Kind::Int, Some("8"), "samples run at a time");
 pub const SEQUENTIAL: OptionSpec = OptionSpec::new(
     "sequential",

@@ -14,10 +14,8 @@
 use crate::common::linalg::svd;
 use crate::common::modules::{self, Role, Site, store};
 use faer::Mat;
-use lapidary_ir::{Diagnostic, Graph, Result};
+use lapidary_ir::{DType, Diagnostic, Graph, Result, Tensor, safetensors};
 use lapidary_rewrite::{Effect, Kind, OptionSpec, Outcome, Pass, PassCtx, Run, SideFile};
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub static PASS: Pass = Pass { name: NAME, source: include_str!("mod.rs"), effect: Effect::Lossy, options: OPTIONS, rules: &[], run: Run::Code(run) };
@@ -69,7 +67,7 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         let a = Mat::from_fn(rank, site.columns, |r, c| v[(c, r)] * s[r].sqrt());
         let readers: Vec<usize> = (0..site.readers.len()).collect();
         store::store(graph, NAME, &site, &readers, &(before + &b * &a))?;
-        adapter.add(&module, &site, &a, &b);
+        adapter.add(&module, &site, &a, &b)?;
         covered.insert(site.name.clone());
         out.touch("weights", 1);
     }
@@ -139,12 +137,12 @@ fn others(graph: &Graph, base: &Graph, covered: &BTreeSet<String>) -> Vec<String
 /// What PEFT reads.
 #[derive(Default)]
 struct Adapter {
-    tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)>,
+    tensors: BTreeMap<String, Tensor>,
     ranks: BTreeMap<String, usize>,
 }
 
 impl Adapter {
-    fn add(&mut self, module: &str, site: &Site, a: &Mat<f64>, b: &Mat<f64>) {
+    fn add(&mut self, module: &str, site: &Site, a: &Mat<f64>, b: &Mat<f64>) -> Result<()> {
         let rank = a.nrows();
         let (mut sizes_a, mut sizes_b) = (vec![rank, site.columns], vec![site.rows, rank]);
         let table = site.role == Role::Table;
@@ -160,12 +158,16 @@ impl Adapter {
             sizes_a = [&[rank, site.columns / inner.max(1)], &site.kernel[..]].concat();
             sizes_b.extend(site.kernel.iter().map(|_| 1));
         }
-        let bytes = |m: &Mat<f64>| (0..m.nrows()).flat_map(|r| (0..m.ncols()).flat_map(move |c| (m[(r, c)] as f32).to_le_bytes())).collect();
+        let tensor = |m: &Mat<f64>, sizes: &[usize]| {
+            let bytes: Vec<u8> = (0..m.nrows()).flat_map(|r| (0..m.ncols()).flat_map(move |c| (m[(r, c)] as f32).to_le_bytes())).collect();
+            Tensor::new(DType::F32, sizes, bytes)
+        };
         let key = |part: &str| format!("base_model.model.{module}.lora_{part}{}", if table { "" } else { ".weight" });
         let (name_a, name_b) = if table { ("embedding_A", "embedding_B") } else { ("A", "B") };
-        self.tensors.insert(key(name_a), (sizes_a, bytes(&a)));
-        self.tensors.insert(key(name_b), (sizes_b, bytes(&b)));
+        self.tensors.insert(key(name_a), tensor(&a, &sizes_a)?);
+        self.tensors.insert(key(name_b), tensor(&b, &sizes_b)?);
         self.ranks.insert(module.to_string(), rank);
+        Ok(())
     }
     fn largest(&self) -> usize {
         self.ranks.values().copied().max().unwrap_or(1)
@@ -184,12 +186,7 @@ impl Adapter {
         format!("{all:#}\n")
     }
     fn file(&self) -> Result<Vec<u8>> {
-        let wrong = |e: safetensors::SafeTensorError| Diagnostic::error("safetensors", format!("the adapter cannot be stored: {e}"));
-        let mut views = vec![];
-        for (key, (sizes, bytes)) in &self.tensors {
-            views.push((key.as_str(), TensorView::new(Dtype::F32, sizes.clone(), bytes).map_err(wrong)?));
-        }
         let about = HashMap::from([("format".to_string(), "pt".to_string())]);
-        Ok(safetensors::serialize(views, Some(about)).map_err(wrong)?)
+        safetensors::write(self.tensors.iter().map(|(key, t)| (&**key, t)), Some(about))
     }
 }

@@ -2,9 +2,8 @@
 
 use super::config::Config;
 use faer::Mat;
-use lapidary_ir::{DType, Diagnostic, Diagnostics, Result, Tensor};
+use lapidary_ir::{Diagnostic, Diagnostics, Result, Tensor};
 use lapidary_rewrite::PassCtx;
-use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 
 /// What one adapter adds to one module.
@@ -87,7 +86,7 @@ impl Adapter {
         let config = Config::parse(&ctx.data.bytes(&config)?, &config)?;
         let mut out = Adapter { folder: folder.into(), dora: config.dora, modules: BTreeMap::new(), saved: BTreeMap::new() };
         let mut unknown = vec![];
-        for (key, tensor) in tensors(&ctx.data.bytes(&file)?, &file)? {
+        for (key, tensor) in tensors(ctx.data.bytes(&file)?, &file)? {
             let name = plain(&key);
             match PARTS.iter().find_map(|(end, part)| Some((name.strip_suffix(end)?, part))) {
                 Some((module, part)) => out.modules.entry(module.to_string()).or_insert_with(Module::empty).take(part, key, &tensor, &file)?,
@@ -171,24 +170,7 @@ fn plain(key: &str) -> String {
 }
 
 /// The tensors of a safetensors file, sorted by key.
-pub fn tensors(bytes: &[u8], file: &str) -> Result<BTreeMap<String, Tensor>> {
-    let wrong = |text: String| Diagnostic::error("safetensors", text).file(file);
-    let all = SafeTensors::deserialize(bytes).map_err(|e| wrong(format!("this is no safetensors file: {e}")))?;
-    let mut out = BTreeMap::new();
-    for (key, view) in all.tensors() {
-        let dtype = match view.dtype() {
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F64 => DType::F64,
-            Dtype::I64 => DType::I64,
-            Dtype::I32 => DType::I32,
-            Dtype::I8 => DType::I8,
-            Dtype::U8 => DType::U8,
-            Dtype::BOOL => DType::Bool,
-            other => return Err(wrong(format!("'{key}' is of type {other:?}")).into()),
-        };
-        out.insert(key, Tensor::new(dtype, view.shape(), view.data().to_vec())?);
-    }
-    Ok(out)
+pub fn tensors(bytes: Vec<u8>, file: &str) -> Result<BTreeMap<String, Tensor>> {
+    let all = lapidary_ir::safetensors::read(&bytes.into());
+    Ok(all.map_err(|e| Diagnostics(e.0.into_iter().map(|d| d.file(file)).collect()))?.into_iter().collect())
 }

@@ -125,7 +125,7 @@ impl<'a> Finder<'a> {
         }
         if !left.is_empty() {
             if let Some(path) = ctx.options.text("base") {
-                let base = tensors(&ctx.data.bytes(path)?, path)?;
+                let base = tensors(ctx.data.bytes(path)?, path)?;
                 self.by_value(changes, &base, &mut left, &mut out);
             }
             self.by_shape(changes, &mut left, &mut out);

@@ -108,6 +108,28 @@ fn check_computes_results_around_each_pass() {
 }
 
 #[test]
+fn a_check_knows_a_models_own_noise() {
+    let w = Work::new();
+    // What is left of `x` after the subtraction is a thousandth of it, and so are its correct digits.
+    let text = "graph @noisy(%x: f32[64]) {
+  const %a : f32[] = 3.3
+  const %b : f32[] = 0.3
+  const %c : f32[] = 0.989
+  %p = Mul(%x, %a) : f32[64]
+  %q = Mul(%p, %b) : f32[64]
+  %r = Mul(%x, %c) : f32[64]
+  %y = Sub(%q, %r) : f32[64]
+  return %y
+}
+";
+    fs::write(w.path("noisy.lap"), text).unwrap();
+    let report = json(&["opt", &w.text("noisy.lap"), "-o", &w.text("a.onnx"), "--passes", "simplify-arithmetic", "--check"]);
+    assert!(report["report"]["failures"].as_array().unwrap().is_empty(), "{report}");
+    let notes = report["report"]["ledger"]["notes"].as_array().unwrap();
+    assert!(notes.iter().any(|n| n["code"] == "ill-conditioned"), "{report}");
+}
+
+#[test]
 fn inputs_measure_errors_for_the_ledger() {
     let w = Work::new();
     let (_, table) = ends(0, &["opt", CNN, "-o", &w.text("a.onnx"), "--inputs", ARRAYS]);
@@ -447,6 +469,12 @@ fn statistics_of_shards_merge_into_those_of_one_run() {
     collect(&format!("{a},{b}"), "whole.stats");
     let whole = merge(&["whole.stats"], "0.stats");
     assert!(merge(&["a.stats", "b.stats"], "1.stats") == whole && merge(&["b.stats", "a.stats"], "2.stats") == whole);
+    // The same samples from another kind of file.
+    let samples = lapidary::arrays::load_inputs(&[lapidary::arrays::Port { name: "input".into(), ty: lapidary_ir::Type::Unknown }], a.as_ref());
+    let stored = lapidary_ir::safetensors::write([("in.input", samples.unwrap()[0].as_tensor().unwrap())], None).unwrap();
+    fs::write(w.path("a.safetensors"), stored).unwrap();
+    collect(&format!("{},{b}", w.text("a.safetensors")), "c.stats");
+    assert!(merge(&["c.stats"], "4.stats") == whole);
     let shown = json(&["calib", "show", &w.text("0.stats")]);
     assert!(shown["samples"].as_u64().unwrap() > 16 && shown["values"].as_array().unwrap().len() > 5);
     let passes = format!("calibrate{{stats=\"{}\"}}, fake-quant, fold-quant", w.text("0.stats"));

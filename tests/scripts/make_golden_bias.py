@@ -7,13 +7,13 @@ A convolution, Relu, a mean over places and a product, with weights and with rou
 (`sequential`) and all at once.
 """
 import argparse
-import struct
 from pathlib import Path
 
 import numpy as np
 
+import golden
+
 TARGET = Path(__file__).resolve().parents[1] / "golden" / "bias.bin"
-KINDS = {np.dtype(np.float32): b"f", np.dtype(np.float64): b"d"}
 
 
 def conv(x, w, b):
@@ -53,14 +53,7 @@ def main():
     out = {"x": x, "w": w, "b": b, "v": v, "wq": wq, "vq": vq, "first": first}
     out["second"] = float_second - run(WQ, VQ, first)[1]
     out["second.at_once"] = float_second - run(WQ, VQ)[1]
-    data = b""
-    for name, values in out.items():
-        values = np.ascontiguousarray(values)
-        data += struct.pack("<I", len(name)) + name.encode() + KINDS[values.dtype] + struct.pack("<I", values.size) + values.tobytes()
-    if check:
-        assert TARGET.read_bytes() == data, f"{TARGET} is not what the script writes"
-    else:
-        TARGET.write_bytes(data)
+    golden.write(TARGET, out, check)
 
 
 main()

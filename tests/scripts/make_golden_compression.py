@@ -7,7 +7,6 @@ ONNX Runtime's MatMulNBits quantizer and its scales and zero points, bitsandbyte
 torch's 8-bit floats; GPTQ, AWQ, SmoothQuant, Wanda, SparseGPT and SVD-LLM written down in NumPy from the papers.
 """
 import argparse
-import struct
 from pathlib import Path
 
 import ml_dtypes
@@ -17,6 +16,8 @@ from bitsandbytes import functional as bnb
 from hqq.core.quantize import Quantizer
 from onnxruntime.capi import _pybind_state as ort
 from onnxruntime.quantization.quant_utils import compute_scale_zp
+
+import golden
 
 TARGET = Path(__file__).resolve().parents[1] / "golden" / "compression.bin"
 f32 = np.float32
@@ -279,16 +280,7 @@ def main():
     halves = np.arange(0x5F41, dtype=np.uint16).view(np.float16)
     out["fp8.codes"] = torch.tensor(halves).to(torch.float8_e4m3fn).view(torch.uint8).numpy()
 
-    data = b""
-    for name, values in sorted(out.items()):
-        values = np.ascontiguousarray(values)
-        kind = {"uint8": b"u", "float32": b"f", "float64": b"d"}[str(values.dtype)]
-        data += struct.pack("<I", len(name)) + name.encode() + kind + struct.pack("<I", values.size) + values.tobytes()
-    if check:
-        raise SystemExit(0 if TARGET.read_bytes() == data else f"{TARGET} is not what this script writes")
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_bytes(data)
-    print(f"{TARGET}: {len(out)} arrays, {len(data)} bytes")
+    golden.write(TARGET, dict(sorted(out.items())), check)
 
 
 if __name__ == "__main__":

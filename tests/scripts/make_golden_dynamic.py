@@ -7,7 +7,6 @@ A product and a convolution, weights in int8 and uint8, 8 and 7 bits, one scale 
 and zero points that stand in the quantized model, and its outputs.
 """
 import argparse
-import struct
 import tempfile
 from pathlib import Path
 
@@ -17,8 +16,9 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+import golden
+
 TARGET = Path(__file__).resolve().parents[1] / "golden" / "dynamic.bin"
-KINDS = {np.dtype(np.uint8): b"u", np.dtype(np.float32): b"f"}
 
 
 def model(op, x, w, b):
@@ -66,14 +66,7 @@ def main():
                     out[f"{name}.zero"] = np.atleast_1d(inits["w_zero_point"]).view(np.uint8)
                     session = onnxruntime.InferenceSession(m.SerializeToString(), providers=["CPUExecutionProvider"])
                     out[f"{name}.y"] = session.run(None, {"x": x})[0]
-    data = b""
-    for name, values in out.items():
-        values = np.ascontiguousarray(values)
-        data += struct.pack("<I", len(name)) + name.encode() + KINDS[values.dtype] + struct.pack("<I", values.size) + values.tobytes()
-    if check:
-        assert TARGET.read_bytes() == data, f"{TARGET} is not what the script writes"
-    else:
-        TARGET.write_bytes(data)
+    golden.write(TARGET, out, check)
 
 
 main()

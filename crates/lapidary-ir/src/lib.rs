@@ -12,6 +12,7 @@ mod dtype;
 mod dtype_small;
 mod graph;
 mod order;
+pub mod safetensors;
 mod tensor;
 pub mod text;
 mod types;

@@ -5,23 +5,27 @@ use crate::ledger::{ErrorStats, OutputError};
 use lapidary_ir::{Tensor, Tolerance, compare};
 use lapidary_ops::Datum;
 
-/// Checks one output against an effect's promise. `Lossy` promises the type and shape alone.
-pub fn check(effect: Effect, before: &Datum, after: &Datum) -> Result<(), String> {
+/// Checks one output against an effect's promise. `Lossy` promises the type and shape alone; `Rounding` may differ by `noise` of the largest
+/// value too, where that is more than what it promises.
+pub fn check(effect: Effect, noise: f64, before: &Datum, after: &Datum) -> Result<(), String> {
     match (before, after) {
-        (Datum::Tensor(a), Datum::Tensor(b)) => check_tensor(effect, a, b),
+        (Datum::Tensor(a), Datum::Tensor(b)) => check_tensor(effect, noise, a, b),
         (Datum::Sequence(_, a), Datum::Sequence(_, b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().try_for_each(|(i, (a, b))| check(effect, a, b).map_err(|e| format!("element {i}: {e}")))
+            a.iter().zip(b).enumerate().try_for_each(|(i, (a, b))| check(effect, noise, a, b).map_err(|e| format!("element {i}: {e}")))
         }
-        (Datum::Optional(_, Some(a)), Datum::Optional(_, Some(b))) => check(effect, a, b),
+        (Datum::Optional(_, Some(a)), Datum::Optional(_, Some(b))) => check(effect, noise, a, b),
         (Datum::Optional(_, None), Datum::Optional(_, None)) => Ok(()),
         _ => Err("the kinds or lengths of the containers differ".into()),
     }
 }
 
-fn check_tensor(effect: Effect, before: &Tensor, after: &Tensor) -> Result<(), String> {
+fn check_tensor(effect: Effect, noise: f64, before: &Tensor, after: &Tensor) -> Result<(), String> {
     let tolerance = match effect {
         Effect::Exact => Tolerance::Exact,
-        Effect::Rounding => Tolerance::rounding(before.dtype()),
+        Effect::Rounding => match Tolerance::rounding(before.dtype()) {
+            Tolerance::MaxRel(r) => Tolerance::MaxRel(r.max(noise)),
+            exact => exact,
+        },
         Effect::Lossy => Tolerance::MaxRel(f64::INFINITY),
     };
     let found = compare(after, before, tolerance);
@@ -81,11 +85,12 @@ mod tests {
     #[test]
     fn exact_means_bits_but_for_nan_payloads() {
         let t = |v: &[f32]| Datum::from(Tensor::from_slice(&[v.len()], v));
-        assert!(check(Effect::Exact, &t(&[0.0]), &t(&[-0.0])).is_err());
-        assert!(check(Effect::Rounding, &t(&[0.0, 1.0]), &t(&[-0.0, 1.0])).is_ok());
-        assert!(check(Effect::Exact, &t(&[f32::NAN]), &t(&[f32::from_bits(0x7fc0_0001)])).is_ok());
-        assert!(check(Effect::Rounding, &t(&[1.0, 100.0]), &t(&[1.0005, 100.0])).is_ok());
-        assert!(check(Effect::Rounding, &t(&[1.0]), &t(&[1.0005])).is_err());
-        assert!(check(Effect::Rounding, &t(&[1.0, f32::INFINITY]), &t(&[1.0, 1.0])).is_err());
+        assert!(check(Effect::Exact, 0.0, &t(&[0.0]), &t(&[-0.0])).is_err());
+        assert!(check(Effect::Rounding, 0.0, &t(&[0.0, 1.0]), &t(&[-0.0, 1.0])).is_ok());
+        assert!(check(Effect::Exact, 0.0, &t(&[f32::NAN]), &t(&[f32::from_bits(0x7fc0_0001)])).is_ok());
+        assert!(check(Effect::Rounding, 0.0, &t(&[1.0, 100.0]), &t(&[1.0005, 100.0])).is_ok());
+        assert!(check(Effect::Rounding, 0.0, &t(&[1.0]), &t(&[1.0005])).is_err());
+        assert!(check(Effect::Rounding, 1e-3, &t(&[1.0]), &t(&[1.0005])).is_ok());
+        assert!(check(Effect::Rounding, 0.0, &t(&[1.0, f32::INFINITY]), &t(&[1.0, 1.0])).is_err());
     }
 }

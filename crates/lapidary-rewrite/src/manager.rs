@@ -1,5 +1,6 @@
 use crate::compare;
 use crate::cost::{self, Sizes};
+use crate::inputs::nudged;
 use crate::ledger::{Entry, ErrorStats, Ledger};
 use crate::pass::{Effect, Pass, PassCtx, SideFile};
 use crate::pipeline::{self, Call, Pipeline, Step};
@@ -362,18 +363,47 @@ impl Manager<'_> {
     fn figures(&self, graph: &Graph) -> (usize, u64, lapidary_ir::Dim) {
         (cost::node_count(graph), cost::graph_bytes(graph), cost::graph_multiply_adds(graph))
     }
+    /// How much each output of each batch changes, as a part of its largest value, when the inputs move by one unit in the last place.
+    fn noise(&self, graph: &Graph, inputs: &[Vec<Datum>], results: &[Vec<Datum>]) -> Result<Vec<Vec<f64>>> {
+        let mut worst: Vec<Vec<f64>> = results.iter().map(|r| vec![0.0; r.len()]).collect();
+        for seed in 0..NUDGES {
+            let moved: Result<Vec<Vec<Datum>>> = inputs.iter().map(|i| nudged(i, seed)).collect();
+            for ((worst, a), b) in worst.iter_mut().zip(results).zip(self.evaluate(graph, &moved?)?) {
+                for ((worst, a), b) in worst.iter_mut().zip(a).zip(&b) {
+                    if let (Some(a), Some(b)) = (a.as_tensor(), b.as_tensor()) {
+                        *worst = worst.max(lapidary_ir::compare(b, a, lapidary_ir::Tolerance::Exact).max_rel);
+                    }
+                }
+            }
+        }
+        Ok(worst)
+    }
     /// Computes the results of the changed graph, compares them with what the effect promises and with the first.
     fn measure(&mut self, graph: &Graph, pass: &Pass, text: &str, changed: bool) -> Result<Option<ErrorStats>> {
         let Some(mut r) = self.results.take() else { return Ok(None) };
         if changed {
             let now = self.evaluate(graph, &r.inputs)?;
             if self.options.check == Check::Verify {
+                let mut noise = None;
                 for (i, (before, after)) in r.now.iter().zip(&now).enumerate() {
-                    for ((name, a), b) in r.names.iter().zip(before).zip(after) {
-                        if let Err(what) = compare::check(pass.effect, a, b) {
-                            let what = if r.now.len() > 1 { format!("batch {i}: {what}") } else { what };
-                            self.report.failures.push(CheckFailure { pass: text.into(), effect: pass.effect, output: name.clone(), what });
+                    for (o, ((name, a), b)) in r.names.iter().zip(before).zip(after).enumerate() {
+                        let Err(what) = compare::check(pass.effect, 0.0, a, b) else { continue };
+                        if pass.effect == Effect::Rounding {
+                            let noise = match &mut noise {
+                                Some(noise) => noise,
+                                none => none.insert(self.noise(graph, &r.inputs, &now)?),
+                            };
+                            let noise = noise.get(i).and_then(|n| n.get(o)).copied().unwrap_or(0.0);
+                            if compare::check(pass.effect, 2.0 * noise, a, b).is_ok() {
+                                let message =
+                                    format!("one unit in the last place of the inputs changes output '{name}' by {noise:.1e} of its largest value");
+                                let note = format!("what pass '{text}' changes is no more than twice that: {what}");
+                                self.ctx.note(Diagnostic::error("ill-conditioned", message).note(note));
+                                continue;
+                            }
                         }
+                        let what = if r.now.len() > 1 { format!("batch {i}: {what}") } else { what };
+                        self.report.failures.push(CheckFailure { pass: text.into(), effect: pass.effect, output: name.clone(), what });
                     }
                 }
             }
@@ -384,6 +414,9 @@ impl Manager<'_> {
         Ok(Some(stats))
     }
 }
+
+/// Nudges of the inputs that a model's own noise is measured with.
+const NUDGES: u64 = 4;
 
 fn selects_any(graph: &Graph, selector: &Selector) -> bool {
     graph.node_ids().any(|n| {

@@ -246,8 +246,9 @@ fn log_sum(row: &[f64]) -> f64 {
     top + row.iter().map(|v| (v - top).exp()).sum::<f64>().ln()
 }
 
-/// Σ p·(ln p − ln q) of the softmax of both rows; never negative but by rounding, which is cut off.
-fn divergence(want: &[f64], got: &[f64]) -> f64 {
+/// The Kullback–Leibler divergence Σ p·(ln p − ln q) of the softmax of two rows of logits, in nats: never negative but by rounding, which is
+/// cut off; infinite for what is no number.
+pub fn divergence(want: &[f64], got: &[f64]) -> f64 {
     let (a, b) = (log_sum(want), log_sum(got));
     let terms = want.iter().zip(got).map(|(x, y)| {
         let p = (x - a).exp();

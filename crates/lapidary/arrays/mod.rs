@@ -1,6 +1,6 @@
-//! Files of arrays: `.npz` (compressed or not), one `.npy`, or a folder with `input_N.pb` or `NAME.npy`.
+//! Files of arrays: `.npz` (compressed or not), `.safetensors`, one `.npy`, or a folder with `input_N.pb` or `NAME.npy`.
 //!
-//! A key of an `.npz` is the value's name or, so that one file can hold inputs and expected outputs, `in.` or `out.` before it; the exact
+//! A key of an `.npz` or `.safetensors` is the value's name or, so that one file can hold inputs and expected outputs, `in.` or `out.` before it; the exact
 //! name wins. Files are opened once and read array by array: nothing is loaded that is not asked for.
 
 mod npy;
@@ -61,13 +61,20 @@ pub struct Arrays {
 }
 
 enum Store {
-    Zip { names: BTreeSet<String> },
+    Zip {
+        names: BTreeSet<String>,
+    },
+    /// Slices of the file, which is mapped.
+    Tensors(BTreeMap<String, Tensor>),
     One,
-    Folder { by_name: BTreeMap<String, PathBuf>, numbered: BTreeMap<(&'static str, usize), PathBuf> },
+    Folder {
+        by_name: BTreeMap<String, PathBuf>,
+        numbered: BTreeMap<(&'static str, usize), PathBuf>,
+    },
 }
 
 impl Arrays {
-    /// Opens an `.npz`, an `.npy` or a folder. Fails when there is no such file or it is none of them.
+    /// Opens an `.npz`, a `.safetensors`, an `.npy` or a folder. Fails when there is no such file or it is none of them.
     pub fn open(path: &Path) -> Result<Arrays> {
         let meta = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
         let store = if meta.is_dir() { folder(path)? } else { file(path)? };
@@ -77,6 +84,7 @@ impl Arrays {
     pub fn names(&self) -> Vec<String> {
         match &self.store {
             Store::Zip { names } => names.iter().cloned().collect(),
+            Store::Tensors(all) => all.keys().cloned().collect(),
             Store::One => vec![],
             Store::Folder { by_name, numbered } => {
                 let numbered = numbered.keys().map(|(word, n)| format!("{word}_{n}.pb"));
@@ -110,7 +118,7 @@ impl Arrays {
                 let mut r = BufReader::new(File::open(&self.path).map_err(|e| unreadable(&self.path, &e))?);
                 if index > 0 { Ok(None) } else { Ok(Some(npy::read(&mut r, dtype)?.into())) }
             }
-            Store::Zip { names } => match key(names, side, &port.name) {
+            Store::Zip { names } => match key(|k| names.contains(k), side, &port.name) {
                 None => Ok(None),
                 Some(key) => {
                     let mut zip = self.zip()?;
@@ -118,6 +126,7 @@ impl Arrays {
                     Ok(Some(npy::read(&mut entry, dtype)?.into()))
                 }
             },
+            Store::Tensors(all) => Ok(key(|k| all.contains_key(k), side, &port.name).and_then(|k| all.get(&k)).map(|t| t.clone().into())),
             Store::Folder { by_name, numbered } => {
                 if let Some(path) = by_name.get(&port.name) {
                     let mut r = BufReader::new(File::open(path).map_err(|e| unreadable(path, &e))?);
@@ -136,13 +145,12 @@ impl Arrays {
 
 /// The key under which a value stands, if it does: the exact name, else the name after `in.` or `out.`. (For outputs the prefix wins, so
 /// that a value that is both input and output has an expectation of its own.)
-fn key(names: &BTreeSet<String>, side: Side, name: &str) -> Option<String> {
-    let prefixed = format!("{}{name}", side.prefix());
-    let exact = names.get(name).cloned();
-    match side {
-        Side::Inputs => exact.or_else(|| names.get(&prefixed).cloned()),
-        Side::Outputs => names.get(&prefixed).cloned().or(exact),
+fn key(known: impl Fn(&str) -> bool, side: Side, name: &str) -> Option<String> {
+    let mut keys = [name.to_string(), format!("{}{name}", side.prefix())];
+    if side == Side::Outputs {
+        keys.reverse();
     }
+    keys.into_iter().find(|k| known(k))
 }
 
 fn entry<'a, R: std::io::Read + Seek>(zip: &'a mut npyz::npz::NpzArchive<R>, key: &str) -> Result<npyz::zip::read::ZipFile<'a>> {
@@ -167,7 +175,11 @@ fn file(path: &Path) -> Result<Store> {
     if start[..n].starts_with(b"\x93NUMPY") {
         return Ok(Store::One);
     }
-    let help = "arrays come as .npz, as .npy, or as a folder with input_N.pb or NAME.npy";
+    if path.extension().is_some_and(|e| e == "safetensors") {
+        let all = lapidary_onnx::mapping::open(path, lapidary_onnx::mapping::Access::Map)?;
+        return Ok(Store::Tensors(lapidary_ir::safetensors::read(&all)?.into_iter().collect()));
+    }
+    let help = "arrays come as .npz, as .safetensors, as .npy, or as a folder with input_N.pb or NAME.npy";
     if !start[..n].starts_with(b"PK") {
         return Err(Diagnostic::error("array-format", format!("'{place}' is no file of arrays")).file(place).help(help).into());
     }

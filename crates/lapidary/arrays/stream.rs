@@ -58,7 +58,7 @@ impl Files {
     }
 }
 
-/// `.npz` files of a folder, else the folder itself when it holds `.npy` or `.pb` files, else its subfolders.
+/// `.npz` and `.safetensors` files of a folder, else the folder itself when it holds `.npy` or `.pb` files, else its subfolders.
 fn in_folder(path: &Path) -> Result<Vec<PathBuf>> {
     let entries: std::io::Result<Vec<PathBuf>> = std::fs::read_dir(path).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
     let mut entries = entries.map_err(|e| unreadable(path, &e))?;
@@ -66,7 +66,7 @@ fn in_folder(path: &Path) -> Result<Vec<PathBuf>> {
     let with = |ends: &[&str]| -> Vec<PathBuf> {
         entries.iter().filter(|p| p.extension().and_then(|e| e.to_str()).is_some_and(|e| ends.contains(&e))).cloned().collect()
     };
-    let archives = with(&["npz"]);
+    let archives = with(&["npz", "safetensors"]);
     if !archives.is_empty() {
         return Ok(archives);
     }
@@ -76,7 +76,10 @@ fn in_folder(path: &Path) -> Result<Vec<PathBuf>> {
     let folders: Vec<PathBuf> = entries.into_iter().filter(|p| p.is_dir()).collect();
     if folders.is_empty() {
         let d = Diagnostic::error("array-format", format!("the folder '{}' holds no arrays", path.display()));
-        return Err(d.file(path.display().to_string()).help("it may hold .npz files, or one NAME.npy or input_N.pb per input").into());
+        return Err(d
+            .file(path.display().to_string())
+            .help("it may hold .npz or .safetensors files, or one NAME.npy or input_N.pb per input")
+            .into());
     }
     Ok(folders)
 }
@@ -191,7 +194,7 @@ impl Slices {
 fn samples_in(arrays: &Arrays, index: usize, port: &Port) -> Result<Option<Option<usize>>> {
     let size = |h: npy::Head| h.sizes.first().copied();
     match &arrays.store {
-        Store::Zip { names } => match key(names, Side::Inputs, &port.name) {
+        Store::Zip { names } => match key(|k| names.contains(k), Side::Inputs, &port.name) {
             None => Ok(None),
             Some(key) => Ok(Some(size(npy::head(&mut entry(&mut arrays.zip()?, &key)?)?))),
         },
@@ -199,9 +202,14 @@ fn samples_in(arrays: &Arrays, index: usize, port: &Port) -> Result<Option<Optio
         Store::One => Ok(Some(size(npy::head(&mut open(&arrays.path)?)?))),
         Store::Folder { by_name, .. } => match by_name.get(&port.name) {
             Some(path) => Ok(Some(size(npy::head(&mut open(path)?)?))),
-            None => Ok(arrays.read(Side::Inputs, index, port)?.map(|d| d.as_tensor().and_then(|t| t.sizes().first().copied()))),
+            None => whole(arrays, index, port),
         },
+        Store::Tensors(_) => whole(arrays, index, port),
     }
+}
+
+fn whole(arrays: &Arrays, index: usize, port: &Port) -> Result<Option<Option<usize>>> {
+    Ok(arrays.read(Side::Inputs, index, port)?.map(|d| d.as_tensor().and_then(|t| t.sizes().first().copied())))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
@@ -213,7 +221,7 @@ impl Input {
         let dtype = port.ty.dtype();
         let stream: Option<Producer> = match &arrays.store {
             Store::Zip { names } if sliced => {
-                let key = key(names, Side::Inputs, &port.name).unwrap_or_default();
+                let key = key(|k| names.contains(k), Side::Inputs, &port.name).unwrap_or_default();
                 let path = arrays.path.clone();
                 Some(Box::new(move |send| {
                     let mut zip = match npyz::npz::NpzArchive::open(&path) {
@@ -315,7 +323,7 @@ fn slice_rows(t: &Tensor, at: usize, count: usize) -> Result<Tensor> {
     let total = sizes.first().copied().unwrap_or(1);
     let at = at.min(total);
     let count = count.min(total - at);
-    sizes[0] = count;
+    sizes.iter_mut().take(1).for_each(|n| *n = count);
     if let Some(strings) = t.as_strings() {
         let row = strings.len() / total.max(1);
         return Tensor::strings(&sizes, strings[at * row..(at + count) * row].to_vec());

@@ -28,7 +28,7 @@ enum Command {
         /// The model that `calibrate{stats=…}` will later run on
         #[arg(value_name = "MODEL")]
         model: PathBuf,
-        /// The samples: .npz files separated by commas, or a folder; axis 0 is samples
+        /// The samples: .npz or .safetensors files separated by commas, or a folder; axis 0 is samples
         #[arg(long, value_name = "ARRAYS")]
         data: String,
         /// Where the statistics go

@@ -45,7 +45,7 @@ pub struct Compress {
     /// The stages, as TOML [default: static int8]
     #[arg(long, value_name = "R.toml", conflicts_with = "lock")]
     recipe: Option<PathBuf>,
-    /// Samples for passes that take data, and for judging stages: .npz, or a folder
+    /// Samples for passes that take data, and for judging stages: .npz or .safetensors, or a folder
     #[arg(long, value_name = "DATA", required_unless_present = "lock")]
     data: Option<String>,
     /// Make the output of this lock file again, byte for byte, without measuring

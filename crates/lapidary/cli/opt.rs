@@ -72,7 +72,7 @@ impl Opt {
         let mut out = vec![];
         for (inputs, outputs) in verdict.inputs.iter().zip(&verdict.outputs) {
             for ((info, want), got) in written.outputs().iter().zip(outputs).zip(&written.evaluate(inputs.clone())?) {
-                if let Err(what) = lapidary_rewrite::compare::check(Effect::Exact, want, got) {
+                if let Err(what) = lapidary_rewrite::compare::check(Effect::Exact, 0.0, want, got) {
                     out.push(CheckFailure { pass: "writing the file".into(), effect: Effect::Exact, output: info.name.clone(), what });
                 }
             }

@@ -13,7 +13,7 @@ Examples:
   lapidary run libmodel.so --inputs x.npz --outputs y.npz        save it
   lapidary run model.onnx --inputs ref.npz --expect ref.npz      compare with keys out.NAME; exit code 1 where they differ
 
-Arrays: an .npz whose keys are the inputs' names (or in.NAME), one .npy, or a folder with input_0.pb, … or NAME.npy.";
+Arrays: an .npz or .safetensors whose keys are the inputs' names (or in.NAME), one .npy, or a folder with input_0.pb, … or NAME.npy.";
 
 /// Run a model or a compiled library on arrays
 #[derive(Args)]

@@ -38,7 +38,7 @@ pub struct Sensitivity {
     /// The model in floats
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Samples: .npz files separated by commas, or a folder; axis 0 is samples. Read as a stream
+    /// Samples: .npz or .safetensors files separated by commas, or a folder; axis 0 is samples. Read as a stream
     #[arg(long, value_name = "DATA")]
     data: String,
     /// Explain this quantized model, of whatever tool, instead of trying formats

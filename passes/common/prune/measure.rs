@@ -7,6 +7,7 @@ use crate::common::coupling::{AxisId, Coupling, Role, Sum, Unit};
 use lapidary_ir::{Attrs, DType, Diagnostic, Graph, OpName, Result, Tensor, TensorType, Type, ValueId};
 use lapidary_ops::Datum;
 use lapidary_rewrite::PassCtx;
+use lapidary_rewrite::metric::divergence;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How outputs are compared.
@@ -212,14 +213,4 @@ pub fn distance(metric: Metric, base: &[Datum], now: &[Datum]) -> f64 {
     }
     // What is not a number any more is worse than anything.
     if out.is_nan() { f64::INFINITY } else { out }
-}
-
-/// `Σ p · ln(p / q)` of the softmax of two rows.
-fn divergence(a: &[f64], b: &[f64]) -> f64 {
-    let logs = |v: &[f64]| {
-        let top = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum = v.iter().map(|x| (x - top).exp()).sum::<f64>().ln();
-        v.iter().map(|x| x - top - sum).collect::<Vec<f64>>()
-    };
-    logs(a).iter().zip(logs(b)).map(|(p, q)| if *p == f64::NEG_INFINITY { 0.0 } else { p.exp() * (p - q) }).sum()
 }

@@ -1,8 +1,7 @@
 //! The tensors that a text names by hash, as a safetensors file beside it: keys are the 16 digits.
 
-use crate::{Attr, DType, Diagnostic, Diagnostics, Graph, Result, Tensor};
+use crate::{Attr, DType, Diagnostic, Diagnostics, Graph, Result, Tensor, safetensors};
 use bytes::Bytes;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,49 +16,39 @@ pub fn write_tensors(g: &Graph, options: &super::PrintOptions) -> Result<Vec<u8>
 
 /// The file for tensors by content hash.
 pub fn write_tensor_table(tensors: &BTreeMap<u64, Arc<Tensor>>) -> Result<Vec<u8>> {
-    let mut data = Vec::new();
+    let mut stored = Vec::new();
     for (hash, t) in tensors {
-        let mut key = format!("{hash:016x}");
-        let (dtype, sizes, bytes) = match (stored_as(t.dtype()), t.as_strings()) {
-            (Some(d), None) => (d, t.sizes().to_vec(), t.bytes().clone()),
+        let key = format!("{hash:016x}");
+        stored.push(match (safetensors::stored_as(t.dtype()), t.as_strings()) {
+            (Some(_), None) => (key, t.as_ref().clone()),
             (_, strings) => {
-                key = format!("{key} {}", t.ty());
                 let bytes = strings.map_or_else(|| t.bytes().clone(), pack_strings);
-                (Dtype::U8, vec![bytes.len()], bytes)
+                (format!("{key} {}", t.ty()), Tensor::new(DType::U8, &[bytes.len()], bytes)?)
             }
-        };
-        data.push((key, dtype, sizes, bytes));
+        });
     }
-    let fail = |e: safetensors::SafeTensorError| Diagnostics::from(Diagnostic::error("tensor-file", format!("cannot store the tensors: {e}")));
-    let views: Result<Vec<_>> =
-        data.iter().map(|(key, d, sizes, b)| Ok((key.clone(), TensorView::new(*d, sizes.clone(), b).map_err(fail)?))).collect();
-    safetensors::serialize(views?, None).map_err(fail)
+    safetensors::write(stored.iter().map(|(key, t)| (&**key, t)), None)
 }
 
 /// What [`write_tensors`] wrote, by content hash: slices of `file`, not copies. Fails when a tensor is not what its key says.
 pub fn read_tensors(file: &Bytes) -> Result<BTreeMap<u64, Arc<Tensor>>> {
     let fail = |m: String| Diagnostics::from(Diagnostic::error("tensor-file", m).help("the file must be the one that was written with the text"));
-    let views = SafeTensors::deserialize(file).map_err(|e| fail(format!("this is no safetensors file: {e}")))?;
     let mut out = BTreeMap::new();
-    for (key, view) in views.iter() {
-        let (digits, declared) = key.split_once(' ').map_or((key, None), |(digits, ty)| (digits, Some(ty)));
+    for (key, stored) in safetensors::read(file)? {
+        let (digits, declared) = key.split_once(' ').map_or((&*key, None), |(digits, ty)| (digits, Some(ty)));
         let hash = u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16);
         let hash = hash.ok_or_else(|| fail(format!("'{digits}' is no content hash")))?;
-        let bytes = file.slice_ref(view.data());
         let tensor = match declared {
-            None => {
-                let dtype = DType::all().find(|d| stored_as(*d) == Some(view.dtype()));
-                let dtype = dtype.ok_or_else(|| fail(format!("tensor '{key}' has a type that is not known here: {:?}", view.dtype())))?;
-                Tensor::new(dtype, view.shape(), bytes)?
-            }
+            None => stored,
             Some(text) => {
                 let ty = super::parse_type(text)?;
                 let sizes = ty.sizes().ok_or_else(|| fail(format!("the sizes of tensor '{key}' are not constant: {text}")))?;
                 match ty.dtype() {
-                    DType::String => {
-                        Tensor::strings(&sizes, unpack_strings(&bytes).ok_or_else(|| fail(format!("the strings of tensor '{key}' are cut short")))?)?
-                    }
-                    dtype => Tensor::new(dtype, &sizes, bytes)?,
+                    DType::String => Tensor::strings(
+                        &sizes,
+                        unpack_strings(stored.bytes()).ok_or_else(|| fail(format!("the strings of tensor '{key}' are cut short")))?,
+                    )?,
+                    dtype => Tensor::new(dtype, &sizes, stored.bytes().clone())?,
                 }
             }
         };
@@ -90,27 +79,6 @@ fn keep(t: &Arc<Tensor>, inline: usize, out: &mut BTreeMap<u64, Arc<Tensor>>) {
     if super::literal::write_tensor(&mut String::new(), t, inline) {
         out.insert(t.content_hash(), t.clone());
     }
-}
-
-fn stored_as(d: DType) -> Option<Dtype> {
-    Some(match d {
-        DType::Bool => Dtype::BOOL,
-        DType::U8 => Dtype::U8,
-        DType::I8 => Dtype::I8,
-        DType::U16 => Dtype::U16,
-        DType::I16 => Dtype::I16,
-        DType::U32 => Dtype::U32,
-        DType::I32 => Dtype::I32,
-        DType::U64 => Dtype::U64,
-        DType::I64 => Dtype::I64,
-        DType::F16 => Dtype::F16,
-        DType::BF16 => Dtype::BF16,
-        DType::F32 => Dtype::F32,
-        DType::F64 => Dtype::F64,
-        DType::F8E4M3FN => Dtype::F8_E4M3,
-        DType::F8E5M2 => Dtype::F8_E5M2,
-        _ => return None,
-    })
 }
 
 /// Each string as its length (8 bytes, little endian) and its bytes.
