@@ -39,13 +39,15 @@ pub struct CompileOptions {
     /// Threads that generate code; the result does not depend on it.
     pub jobs: usize,
     pub sanitize_thread: bool,
+    /// Keep the names of local functions.
+    pub symbols: bool,
 }
 
 impl Default for CompileOptions {
     fn default() -> CompileOptions {
         let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
         let cpus = vec![Cpu::X86V4, Cpu::X86V3];
-        CompileOptions { cpus, weights: WeightsMode::Auto, emit: Emit::Library, jobs, sanitize_thread: false }
+        CompileOptions { cpus, weights: WeightsMode::Auto, emit: Emit::Library, jobs, sanitize_thread: false, symbols: false }
     }
 }
 
@@ -190,6 +192,7 @@ fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compil
         jobs: options.jobs,
         emit,
         sanitize_thread: options.sanitize_thread,
+        symbols: options.symbols,
         ..Default::default()
     };
     let made = lapidary_llvm::compile(plan, &options, path)?;

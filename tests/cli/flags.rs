@@ -411,7 +411,7 @@ mod native {
         }
         ends(2, &["compile", CNN, "-o", &w.text("model.onnx")]);
         ends(2, &["compile", CNN]);
-        ends(0, &["compile", "-q", CNN, "-o", &out, "--exact-conv", "--precision", "f32", "--sanitize", "thread"]);
+        ends(0, &["compile", "-q", CNN, "-o", &out, "--exact-conv", "--precision", "f32", "--sanitize", "thread", "--symbols"]);
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Contractions: recognized by structure (a sum of products of two loads whose axes split into batch, m, n and k), and given an
 //! operand B that the register tile can stream: packed into panels of 16 columns, or row-major as it lies.
+//!
+//! Factors are f32, or an unsigned and a signed code of 8 bits whose products are added in i32; the panels of codes hold four neighbours of the
+//! inner sum next to each other for each column.
 
+use crate::graph::copy_kernel;
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, PACK, Program, ReduceOp, Schedule,
+    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, Program, ReduceOp, Schedule,
     Stmt, linearize,
 };
 use rustc_hash::FxHashMap;
 
 /// Columns of a panel: one AVX-512 register of f32, two of AVX2.
 pub const PANEL: i64 = 16;
+/// Products of codes that one instruction adds up.
+pub const QUAD: i64 = 4;
 
 /// The roles of a contraction's axes and loads.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +28,8 @@ pub struct Contract {
     pub k: Vec<AxisId>,
     pub a: ExprId,
     pub b: ExprId,
+    /// Factors are codes.
+    pub codes: bool,
 }
 
 impl Contract {
@@ -42,8 +50,27 @@ fn operand<'a>(k: &'a Kernel, e: ExprId) -> Option<Operand<'a>> {
     match &k.expr(e).kind {
         ExprKind::Load { buffer, index, guard, otherwise } => {
             let zero = otherwise.is_none_or(|o| matches!(k.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0));
-            zero.then_some(Operand { expr: e, buffer: *buffer, index, guard })
+            (zero && k.expr(e).dtype == DType::F32).then_some(Operand { expr: e, buffer: *buffer, index, guard })
         }
+        _ => None,
+    }
+}
+
+/// A factor of a sum in i32: a code of this type; signed ones count as unsigned when 128 is added.
+fn code<'a>(k: &'a Kernel, e: ExprId, left: bool) -> Option<Operand<'a>> {
+    let (e, moved) = match k.expr(e).kind {
+        ExprKind::Binary(BinaryOp::Add, v, by) if matches!(k.expr(by).kind, ExprKind::Const(s) if s.as_i64() == 128) => (v, true),
+        _ => (e, false),
+    };
+    let ExprKind::Cast(load) = k.expr(e).kind else { return None };
+    let unsigned = match k.expr(load).dtype {
+        DType::U8 => !moved,
+        DType::I8 => moved,
+        _ => return None,
+    };
+    let signed = k.expr(load).dtype == DType::I8 && !moved;
+    match &k.expr(load).kind {
+        ExprKind::Load { buffer, index, guard, .. } if if left { unsigned } else { signed } => Some(Operand { expr: load, buffer: *buffer, index, guard }),
         _ => None,
     }
 }
@@ -52,13 +79,20 @@ fn operand<'a>(k: &'a Kernel, e: ExprId) -> Option<Operand<'a>> {
 pub fn recognize(p: &Program, k: &Kernel) -> Option<Contract> {
     let (first, rest) = k.body.split_first()?;
     let Stmt::Reduce { local, op: ReduceOp::Sum, over, value } = first else { return None };
-    if k.serial || k.local(*local).dtype != DType::F32 || !k.local(*local).axes.is_empty() || over.is_empty() {
+    if k.serial || !k.local(*local).axes.is_empty() || over.is_empty() {
         return None;
     }
     if !rest.iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty())) {
         return None;
     }
     let ExprKind::Binary(BinaryOp::Mul, x, y) = k.expr(*value).kind else { return None };
+    match k.local(*local).dtype {
+        DType::F32 => {}
+        DType::I32 => {
+            return [(x, y), (y, x)].into_iter().find_map(|(a, b)| assign(p, k, over, &code(k, a, true)?, &code(k, b, false)?, true));
+        }
+        _ => return None,
+    }
     let (x, y) = (operand(k, x)?, operand(k, y)?);
     // The store says which axis is innermost; constants are what can be packed for free.
     let constant = |o: &Operand<'_>| p.buffer(o.buffer).constant().is_some();
@@ -66,10 +100,10 @@ pub fn recognize(p: &Program, k: &Kernel) -> Option<Contract> {
     if constant(&x) && !constant(&y) {
         roles.swap(0, 1);
     }
-    roles.into_iter().find_map(|(a, b)| assign(p, k, over, a, b))
+    roles.into_iter().find_map(|(a, b)| assign(p, k, over, a, b, false))
 }
 
-fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand<'_>) -> Option<Contract> {
+fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand<'_>, codes: bool) -> Option<Contract> {
     let used = |o: &Operand<'_>, axis: AxisId| o.index.iter().any(|i| i.mentions(axis)) || o.guard.iter().any(|(i, _)| i.mentions(axis));
     let computed = |o: &Operand<'_>| {
         o.index.iter().chain(o.guard.iter().map(|(i, _)| i)).any(|i| {
@@ -78,10 +112,10 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
             !v.is_empty()
         })
     };
-    if !b.guard.is_empty() || computed(a) || computed(b) || p.buffer(a.buffer).dtype != DType::F32 || p.buffer(b.buffer).dtype != DType::F32 {
+    if !b.guard.is_empty() || computed(a) || computed(b) {
         return None;
     }
-    let mut c = Contract { batch: vec![], m: vec![], n: vec![], k: vec![], a: a.expr, b: b.expr };
+    let mut c = Contract { batch: vec![], m: vec![], n: vec![], k: vec![], a: a.expr, b: b.expr, codes };
     for axis in k.parallel_axes() {
         match (used(a, axis), used(b, axis)) {
             (true, true) => c.batch.push(axis),
@@ -96,7 +130,8 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     let flat_a = linearize(a.index, &p.buffer(a.buffer).dims);
     let flat_b = linearize(b.index, &p.buffer(b.buffer).dims);
     // B must be a plain strided array along its own axes, so that it can be packed or streamed.
-    if c.n.iter().chain(over).any(|x| flat_b.coefficient(*x).is_none() && !in_panels(b.index, *x)) {
+    let grouped = |x: AxisId| in_groups(b.index, x, PANEL) || codes && in_groups(b.index, x, QUAD);
+    if c.n.iter().chain(over).any(|x| flat_b.coefficient(*x).is_none() && !grouped(*x)) {
         return None;
     }
     // The columns that lie next to each other in the result come last.
@@ -131,9 +166,9 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     Some(c)
 }
 
-/// Whether the axis walks packed panels: as quotient and remainder by the panel's width, and in no other way.
-fn in_panels(index: &[Index], axis: AxisId) -> bool {
-    let width = Dim::from(PANEL);
+/// Whether the axis walks packed groups: as quotient and remainder by their width, and in no other way.
+fn in_groups(index: &[Index], axis: AxisId, width: i64) -> bool {
+    let width = Dim::from(width);
     let parts: Vec<&Atom> = index.iter().filter(|i| i.mentions(axis)).flat_map(|i| i.terms()).map(|(a, _)| a).collect();
     let whole = |x: &Index, d: &Dim| x.as_axis() == Some(axis) && *d == width;
     matches!(parts.as_slice(), [Atom::FloorDiv(x, d), Atom::Mod(y, e)] if whole(x, d) && whole(y, e))
@@ -149,8 +184,15 @@ pub fn pack(p: &mut Program) {
             i += 1;
             continue;
         };
+        if c.codes && with_room(p, i, &c) {
+            i += 1;
+        }
         let k = p.kernels[i].clone();
         let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { continue };
+        if !fits(p, &k, &c) {
+            i += 1;
+            continue;
+        }
         if !streams(p, &k, &c, *buffer, index) {
             let (kernel, target, shape) = packing(p, &k, &c, *buffer, index);
             let key = (*buffer, canonical(&kernel), shape.dims.clone());
@@ -167,15 +209,41 @@ pub fn pack(p: &mut Program) {
                     id
                 }
             };
-            let from = *buffer;
+            let (from, p_dtype) = (*buffer, k.expr(c.b).dtype);
             let original = index.clone();
             let map = AxisMap::same(&k);
             p.kernels[i] = rebuild(&k, &map, &mut |k, site| {
-                if site.buffer == from && site.index == original { k.load(to, DType::F32, target.clone()) } else { site.keep(k) }
+                if site.buffer == from && site.index == original { k.load(to, p_dtype, target.clone()) } else { site.keep(k) }
             });
         }
         i += 1;
     }
+}
+
+/// Codes are read in groups, of which the last may reach beyond the buffer: where that is not the arena's, which has room at its end, a copy is
+/// read that is. Gives whether a kernel was put before kernel `i`.
+fn with_room(p: &mut Program, i: usize, c: &Contract) -> bool {
+    let k = &p.kernels[i];
+    let (ExprKind::Load { buffer, .. }, Some(inner)) = (&k.expr(c.a).kind, c.k.last()) else { return false };
+    let from = *buffer;
+    let whole = k.extent(*inner).as_const().is_some_and(|e| e % QUAD == 0);
+    if whole || p.buffer(from).kind == BufferKind::Temp {
+        return false;
+    }
+    let source = p.buffer(from).clone();
+    let to = p.add_buffer(Buffer { name: format!("{}.roomy", source.name).into(), kind: BufferKind::Temp, ..source.clone() });
+    p.kernels[i].rename_buffers(&|b| if b == from { to } else { b });
+    p.kernels.insert(i, copy_kernel(&format!("{LAYOUT}{}", source.name), from, to, &source, &[]));
+    true
+}
+
+/// Whether the tile can compute it in the layouts that the buffers have by now: codes are read four at a time along the inner sum.
+pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
+    let (ExprKind::Load { buffer, index, .. }, Some(inner)) = (&k.expr(c.a).kind, c.k.last()) else { return false };
+    if !c.codes {
+        return true;
+    }
+    linearize(index, &p.buffer(*buffer).dims).coefficient(*inner).and_then(|d| d.as_const()) == Some(1)
 }
 
 /// Whether B can be read as it lies: columns next to each other, whole panels.
@@ -185,12 +253,13 @@ fn streams(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Ind
     let stride_one = flat.coefficient(*inner).and_then(|d| d.as_const()) == Some(1);
     let whole = k.extent(*inner).as_const().is_some_and(|e| e % PANEL == 0);
     // Several column axes must together have one stride from panel to panel.
-    let joint = c.n.len() == 1;
+    let joint = c.n.len() == 1 && !c.codes;
     // A constant is worth packing always: panels next to each other are read in one stream.
     stride_one && whole && joint && p.buffer(buffer).constant().is_none()
 }
 
-/// The kernel that packs B into `[batch…, n outer…, ceil(n / 16), k…, 16]`, the index of the packed load, and the packed buffer.
+/// The kernel that packs B into `[batch…, n outer…, ceil(n / 16), k…, 16]`, codes into `[…, ceil(n / 16), taps…, ceil(inner / 4), 16, 4]`, the
+/// index of the packed load, and the packed buffer.
 fn packing(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Index]) -> (Kernel, Vec<Index>, Buffer) {
     let source = p.buffer(buffer);
     let (inner, outer) = match c.n.split_last() {
@@ -218,23 +287,36 @@ fn packing(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Ind
     dims.push(panels);
     store.push(panel.into());
     load.push(Index::from(inner).floor_div(&Dim::from(PANEL), &|a| k.extent(a).clone()));
+    let of = |a: AxisId| k.extent(a).clone();
+    let mut guard = vec![];
     for x in &c.k {
-        let axis = b.parallel(&k.axes[x.0 as usize].name, k.extent(*x).clone());
+        let grouped = c.codes && Some(x) == c.k.last();
+        let extent = k.extent(*x).clone();
+        let groups = if grouped { extent.ceil_div(&Dim::from(QUAD)) } else { extent };
+        let axis = b.parallel(&k.axes[x.0 as usize].name, groups.clone());
         at[x.0 as usize] = axis.into();
-        dims.push(k.extent(*x).clone());
+        dims.push(groups);
         store.push(axis.into());
-        load.push((*x).into());
+        load.push(if grouped { Index::from(*x).floor_div(&Dim::from(QUAD), &of) } else { (*x).into() });
     }
-    let lane = b.parallel("lane", Dim::from(PANEL));
-    dims.push(Dim::from(PANEL));
-    store.push(lane.into());
-    load.push(Index::from(inner).modulo(&Dim::from(PANEL), &|a| k.extent(a).clone()));
-    let column = Index::from(panel).scale(&Dim::from(PANEL)).add(&lane.into());
-    at[inner.0 as usize] = column.clone();
+    let quads = c.k.last().map(|x| at[x.0 as usize].clone());
+    let mut group = |b: &mut KernelBuilder, name: &str, axis: AxisId, width: i64, outer: Index| {
+        let lane = b.parallel(name, Dim::from(width));
+        dims.push(Dim::from(width));
+        store.push(lane.into());
+        load.push(Index::from(axis).modulo(&Dim::from(width), &of));
+        at[axis.0 as usize] = outer.scale(&Dim::from(width)).add(&lane.into());
+        guard.push((at[axis.0 as usize].clone(), k.extent(axis).clone()));
+    };
+    group(&mut b, "lane", inner, PANEL, panel.into());
+    if let (true, Some(last), Some(quads)) = (c.codes, c.k.last(), quads) {
+        group(&mut b, "part", *last, QUAD, quads);
+    }
+    let dtype = k.expr(c.b).dtype;
     let from: Vec<Index> = index.iter().map(|i| i.substitute(&|a| at[a.0 as usize].clone(), &Index::value, &|a| b.extent(a))).collect();
-    let v = b.load_guarded(buffer, DType::F32, from, vec![(column, n)], None);
+    let v = b.load_guarded(buffer, dtype, from, guard, None);
     b.store(BufferId(u32::MAX), store, v);
-    (b.finish(), load, Buffer { name, dtype: DType::F32, dims, kind: BufferKind::Temp })
+    (b.finish(), load, Buffer { name, dtype, dims, kind: BufferKind::Temp })
 }
 
 /// The load of a packing kernel: equal for equal packings.

@@ -4,7 +4,7 @@
 //! 2. **epilogues**: an elementwise reader of what a kernel stores, over the same points, moves into that kernel's store.
 //! 3. **producers**: an elementwise kernel moves into the loads of a reader that reads each element once (or is cheap to repeat).
 
-use crate::contract;
+use crate::{contract, integers};
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt, normalize, rebuild, shell, solve};
 use crate::uses::{Uses, live_reads, sweep};
 use lapidary_ir::Dim;
@@ -17,14 +17,22 @@ pub fn fuse(p: &mut Program) {
     }
     // Each application removes a kernel or a read, so the limit is far beyond what can happen; it guards against a rule gone wrong.
     let limit = 16 * p.kernels.len() + 64;
-    for rule in [inline_views as Rule, fuse_epilogues, inline_views, inline_producers, fuse_epilogues, inline_views] {
-        for _ in 0..limit {
-            let mut uses = Uses::of(p);
-            let changed = rule(p, &mut uses);
-            sweep(p);
-            if !changed {
-                break;
-            }
+    run(p, inline_views, limit);
+    // Quantizing and dequantizing would move into other kernels' epilogues: codes are found before.
+    integers::rewrite(p);
+    sweep(p);
+    for rule in [inline_widening as Rule, fuse_epilogues, inline_views, inline_producers, fuse_epilogues, inline_views] {
+        run(p, rule, limit);
+    }
+}
+
+fn run(p: &mut Program, rule: Rule, limit: usize) {
+    for _ in 0..limit {
+        let mut uses = Uses::of(p);
+        let changed = rule(p, &mut uses);
+        sweep(p);
+        if !changed {
+            break;
         }
     }
 }
@@ -33,7 +41,7 @@ pub fn fuse(p: &mut Program) {
 type Rule = fn(&mut Program, &mut Uses) -> bool;
 
 /// A kernel of one store, nothing local: `b[…] = value`.
-fn single_store(k: &Kernel) -> Option<(BufferId, &[Index], ExprId)> {
+pub(crate) fn single_store(k: &Kernel) -> Option<(BufferId, &[Index], ExprId)> {
     match k.body.as_slice() {
         [Stmt::Store { buffer, index, axes, guard, value }] if axes.is_empty() && guard.is_empty() && !k.serial => Some((*buffer, index, *value)),
         _ => None,
@@ -84,7 +92,7 @@ fn is_view(k: &Kernel) -> bool {
 }
 
 /// Replaces the loads of `b` in `reader` by what `producer` stores there. `None` when the store cannot be inverted for some load.
-fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kernel) -> Option<Kernel> {
+pub(crate) fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kernel) -> Option<Kernel> {
     let (_, store_index, value) = single_store(producer)?;
     let dims = &p.buffer(b).dims;
     let axes: Vec<(AxisId, Dim)> = producer.parallel_axes().map(|a| (a, producer.extent(a).clone())).collect();
@@ -107,8 +115,10 @@ fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kernel) -> Optio
         let pure =
             zero(k.kernel(), otherwise) && matches!(&producer.expr(value).kind, ExprKind::Load { otherwise, .. } if zero(producer, *otherwise));
         let new = copier.expr(k, value, &mut |k, mut inner: LoadSite| {
-            // Where the reader's guard fails, the producer's loads must not be reached either.
-            inner.guard.extend(guard.iter().cloned());
+            // Where the reader's guard fails, the producer's loads must not be reached either; a scalar is there always.
+            if !inner.index.is_empty() {
+                inner.guard.extend(guard.iter().cloned());
+            }
             inner.keep(k)
         });
         if guard.is_empty() || pure {
@@ -122,7 +132,7 @@ fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kernel) -> Optio
 }
 
 /// Whether a load's alternative is 0.
-fn zero(k: &Kernel, otherwise: Option<ExprId>) -> bool {
+pub(crate) fn zero(k: &Kernel, otherwise: Option<ExprId>) -> bool {
     otherwise.is_none_or(|o| matches!(k.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0 && s.as_f64().is_sign_positive()))
 }
 
@@ -161,16 +171,31 @@ fn inline_views(p: &mut Program, u: &mut Uses) -> bool {
 }
 
 fn inline_producers(p: &mut Program, u: &mut Uses) -> bool {
+    inline_into_readers(p, u, |_, _, _| true)
+}
+
+/// Of producers those that read fewer bytes than they write, before they can become the epilogue of what they read: codes are best stored as
+/// codes.
+fn inline_widening(p: &mut Program, u: &mut Uses) -> bool {
+    inline_into_readers(p, u, |p, k, b| live_reads(k).iter().all(|r| p.buffer(*r).dtype.bits() < p.buffer(b).dtype.bits() || p.buffer(*r).dims.is_empty()))
+}
+
+fn inline_into_readers(p: &mut Program, u: &mut Uses, which: fn(&Program, &Kernel, BufferId) -> bool) -> bool {
     let mut changed = false;
     for i in 0..p.kernels.len() {
         let producer = &p.kernels[i];
         let Some((b, _, value)) = single_store(producer) else { continue };
+        if !which(p, producer, b) {
+            continue;
+        }
         let readers = u.readers(b).to_vec();
         if p.buffer(b).kind != BufferKind::Temp || u.writers(b).len() != 1 || readers.is_empty() {
             continue;
         }
         let (ops, loads) = cost(producer, value);
-        let cheap = ops <= 4 && loads <= 1;
+        // A scale and a zero point of the whole tensor cost nothing.
+        let elements = live_reads(producer).iter().filter(|r| !p.buffer(**r).dims.is_empty()).count();
+        let cheap = ops <= 4 && loads.min(elements) <= 1;
         if readers.len() > 1 && !cheap {
             continue;
         }
@@ -361,7 +386,7 @@ fn epilogue(p: &Program, u: &Uses, c: usize) -> Option<(usize, usize, Kernel)> {
     })
 }
 
-fn merge_origin(k: &mut Kernel, origin: &[lapidary_ir::Name]) {
+pub(crate) fn merge_origin(k: &mut Kernel, origin: &[lapidary_ir::Name]) {
     for o in origin {
         if !k.origin.contains(o) {
             k.origin.push(o.clone());

@@ -6,6 +6,7 @@ mod contract;
 mod fold;
 mod fuse;
 mod graph;
+mod integers;
 mod layout;
 mod memory;
 mod rewrite;

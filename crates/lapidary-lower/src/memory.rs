@@ -54,5 +54,10 @@ pub fn assign(p: &Program) -> (Vec<Option<Dim>>, Dim) {
         starts.push(end.clone());
         end = &end + &s.bytes;
     }
+    // Codes are read in groups, of which the last may reach beyond its buffer.
+    let codes = |b: BufferId| place[b.0 as usize].is_some() && p.buffer(b).dtype.bits() == 8;
+    if p.buffer_ids().any(codes) {
+        end = &end + &align(&Dim::from(1));
+    }
     (place.into_iter().map(|s| s.map(|s| starts[s].clone())).collect(), end)
 }

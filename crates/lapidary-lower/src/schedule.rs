@@ -16,7 +16,7 @@ fn choose(p: &Program, k: &Kernel) -> Schedule {
     if k.serial {
         return Schedule::Serial;
     }
-    if let Some(c) = contract::recognize(p, k) {
+    if let Some(c) = contract::recognize(p, k).filter(|c| contract::fits(p, k, c)) {
         return c.schedule();
     }
     let local: Vec<AxisId> = (k.parallel as u16..k.axes.len() as u16).map(AxisId).collect();

@@ -45,6 +45,9 @@ pub struct Compile {
     /// Instrument the code for ThreadSanitizer
     #[arg(long, value_enum, value_name = "WHAT", help_heading = "Code")]
     sanitize: Option<Sanitizer>,
+    /// Keep the names of the library's functions, for profilers and debuggers
+    #[arg(long)]
+    symbols: bool,
     /// Print each node with the template that computes it, host calls, and where intermediate values lie
     #[arg(long, help_heading = "Code")]
     report: bool,
@@ -164,7 +167,7 @@ impl Compile {
             WeightsArg::Side => WeightsMode::Side,
         };
         let cpus = CompileOptions::cpus_of(&self.cpu)?;
-        Ok(CompileOptions { cpus, weights, emit, jobs: global.jobs(), sanitize_thread: self.sanitize == Some(Sanitizer::Thread) })
+        Ok(CompileOptions { cpus, weights, emit, jobs: global.jobs(), sanitize_thread: self.sanitize == Some(Sanitizer::Thread), symbols: self.symbols })
     }
 
     /// A name that no library can have is refused before any work is done.

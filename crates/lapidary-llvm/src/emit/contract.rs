@@ -4,7 +4,7 @@
 use super::expr::{Emitter, Place};
 use super::ir::{IntCmp as I, V};
 use super::scope::AxisValue;
-use super::tile::{self, Family, LANES};
+use super::tile::{self, Factors, Family, LANES};
 use lapidary_ir::{DType, Dim, Result};
 use lapidary_kernel::{
     Atom, AxisId, BinaryOp, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, ReduceOp, Schedule, Stmt, linearize,
@@ -18,8 +18,10 @@ const A_BLOCK_BYTES: i64 = 192 << 10;
 const B_BLOCK_BYTES: i64 = 1 << 20;
 /// Stands for sizes that are known at run time only, in choosing blocks; any choice is correct.
 const TYPICAL: i64 = 512;
-/// Zeros that stand for a row outside the input.
-const ZERO_LIMIT: i64 = 1 << 16;
+/// Elements that stand for a row outside the input.
+const PADDING_LIMIT: i64 = 1 << 16;
+/// Codes of a step of the inner sum.
+const QUAD: i64 = 4;
 
 /// A kernel that the tiles can compute, cut into blocks.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Contract {
     a: BufferId,
     a_flat: Index,
     a_guard: Guard,
+    /// What is read where the guard fails, unless that is 0.
+    a_padding: Option<ExprId>,
     a_stride: Dim,
     b: BufferId,
     /// B's index without the axes `n`, `taps` and `inner`.
@@ -53,6 +57,10 @@ pub struct Contract {
     row_blocks: Dim,
     panel_blocks: Dim,
     pub chunks: Dim,
+    /// Steps of the inner sum.
+    steps: Dim,
+    /// Bytes of scratch memory for a row of padding that is not 0.
+    padding_bytes: i64,
     pub scratch_bytes: Dim,
 }
 
@@ -64,7 +72,12 @@ impl Contract {
         let (mut batch, m, n, k) = (axes(batch), axes(m), axes(n), axes(k));
         let (first, rest) = kernel.body.split_first()?;
         let Stmt::Reduce { local, op: ReduceOp::Sum, value, over } = first else { return None };
-        let local_axes_free = kernel.local(*local).axes.is_empty() && kernel.local(*local).dtype == DType::F32;
+        let local_axes_free = kernel.local(*local).axes.is_empty();
+        let codes = match kernel.local(*local).dtype {
+            DType::F32 => false,
+            DType::I32 => true,
+            _ => return None,
+        };
         let simple = |s: &Stmt| match s {
             Stmt::Store { axes, .. } => axes.is_empty(),
             Stmt::Let { local, .. } => kernel.local(*local).axes.is_empty(),
@@ -75,23 +88,29 @@ impl Contract {
             return None;
         }
         let (a, b) = (ExprId(*a), ExprId(*b));
-        match kernel.expr(*value).kind {
-            ExprKind::Binary(BinaryOp::Mul, x, y) if (x, y) == (a, b) || (x, y) == (b, a) => {}
-            _ => return None,
-        }
+        let ExprKind::Binary(BinaryOp::Mul, x, y) = kernel.expr(*value).kind else { return None };
+        let ((x, flip_x), (y, flip_y)) = if codes { (code(kernel, x)?, code(kernel, y)?) } else { ((x, false), (y, false)) };
+        let flip = match () {
+            () if (x, y) == (a, b) => flip_x,
+            () if (x, y) == (b, a) => flip_y,
+            () => return None,
+        };
+        let factors = if codes { Factors::Codes { flip } } else { Factors::F32 };
         let (n, outer_n) = n.split_last()?;
         let (inner, taps) = k.split_last()?;
         batch.extend(outer_n);
         let operand = |e: ExprId| match &kernel.expr(e).kind {
             ExprKind::Load { buffer, index, guard, otherwise } => {
-                let zero = otherwise.is_none_or(|o| matches!(kernel.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0));
+                let zero = otherwise.is_none_or(|o| matches!(kernel.expr(o).kind, ExprKind::Const(s) if s.as_i64() == 0));
                 let d = program.buffer(*buffer);
-                (zero && d.dtype == DType::F32).then(|| (*buffer, linearize(index, &d.dims), guard.clone(), index.clone()))
+                let known = if codes { d.dtype.bits() == 8 } else { zero && d.dtype == DType::F32 };
+                let padding = otherwise.filter(|_| !zero);
+                known.then(|| (*buffer, linearize(index, &d.dims), guard.clone(), index.clone(), padding))
             }
             _ => None,
         };
-        let (a, a_flat, a_guard, _) = operand(a)?;
-        let (b, b_flat, b_guard, b_index) = operand(b)?;
+        let (a, a_flat, a_guard, _, a_padding) = operand(a)?;
+        let (b, b_flat, b_guard, b_index, _) = operand(b)?;
 
         // A: a fixed stride along the inner sum, nothing along n.
         let a_stride = a_flat.coefficient(*inner)?;
@@ -99,16 +118,30 @@ impl Contract {
             return None;
         }
         let one = Dim::from(1);
-        // Rows outside the input are read as zeros, of which there must be enough.
-        let reach = |d: &Dim| (&(&(d - &one) * &a_stride) + &one).as_const();
-        if !a_guard.is_empty() && reach(kernel.extent(*inner)).is_none_or(|r| r > ZERO_LIMIT) {
+        if codes && a_stride.as_const() != Some(1) {
             return None;
         }
+        // Rows outside the input are read as zeros, of which there must be enough.
+        let reach = (&(&(kernel.extent(*inner) - &one) * &a_stride) + &one).as_const();
+        if !a_guard.is_empty() && reach.is_none_or(|r| r > PADDING_LIMIT) {
+            return None;
+        }
+        let padding_bytes = if a_padding.is_some() { reach.unwrap_or(0) + QUAD } else { 0 };
         // B: panels of 16 columns, one stride from tap to tap.
         if m.iter().any(|x| b_flat.mentions(*x)) {
             return None;
         }
-        let b_inner = b_flat.coefficient(*inner)?;
+        let lanes = Dim::from(LANES as i64);
+        let quad = Dim::from(QUAD);
+        let b_inner = if codes {
+            let quotient = b_flat.terms().iter().find_map(|(atom, c)| match atom {
+                Atom::FloorDiv(x, d) if *d == quad && x.as_axis() == Some(*inner) => Some(c.clone()),
+                _ => None,
+            });
+            quotient.unwrap_or(&lanes * &quad)
+        } else {
+            b_flat.coefficient(*inner)?
+        };
         let b_tap = match taps.split_last() {
             None => Dim::from(0),
             Some((last, outer)) => {
@@ -123,13 +156,12 @@ impl Contract {
                 stride
             }
         };
-        let lanes = Dim::from(LANES as i64);
         let (mut b_panel, mut unit) = (lanes.clone(), false);
         let n_extent = kernel.extent(*n);
         let moving = |x: &AxisId| x == n || x == inner || taps.contains(x);
         for (atom, c) in b_flat.terms() {
             match atom {
-                Atom::Axis(x) if x == n => {
+                Atom::Axis(x) if x == n && !codes => {
                     let last = program.buffer(b).dims.last().and_then(|d| d.as_const());
                     let at_end = b_index.last().is_some_and(|i| i.as_axis() == Some(*n));
                     let padded = at_end && last.is_some_and(|d| d % LANES as i64 == 0);
@@ -139,9 +171,20 @@ impl Contract {
                     }
                     unit = true;
                 }
+                // Groups that hold the whole axis are no quotients and remainders.
+                Atom::Axis(x) if codes && x == n => match (c.as_const(), n_extent.as_const()) {
+                    (Some(QUAD), Some(e)) if e <= LANES as i64 => unit = true,
+                    _ => return None,
+                },
+                Atom::Axis(x) if codes && x == inner => match (c.as_const(), kernel.extent(*inner).as_const()) {
+                    (Some(1), Some(e)) if e <= QUAD => {}
+                    _ => return None,
+                },
                 Atom::Axis(_) => {}
                 Atom::FloorDiv(x, d) if *d == lanes && x.as_axis() == Some(*n) => b_panel = c.clone(),
-                Atom::Mod(x, d) if *d == lanes && x.as_axis() == Some(*n) && c.as_const() == Some(1) => unit = true,
+                Atom::Mod(x, d) if *d == lanes && x.as_axis() == Some(*n) && c.as_const() == Some(if codes { QUAD } else { 1 }) => unit = true,
+                Atom::FloorDiv(x, d) if codes && *d == quad && x.as_axis() == Some(*inner) => {}
+                Atom::Mod(x, d) if codes && *d == quad && x.as_axis() == Some(*inner) && c.as_const() == Some(1) => {}
                 Atom::FloorDiv(x, _) | Atom::Mod(x, _) => {
                     if kernel.axes.iter().enumerate().any(|(i, _)| moving(&AxisId(i as u16)) && x.mentions(AxisId(i as u16))) {
                         return None;
@@ -160,7 +203,11 @@ impl Contract {
         let product = |axes: &[AxisId]| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
         let rows = product(&m);
         let panels = n_extent.ceil_div(&lanes);
-        let depth = (&product(taps) * kernel.extent(*inner)).as_const().unwrap_or(TYPICAL).max(1);
+        // In units of 4 bytes, as are strides from here on.
+        let steps = if codes { kernel.extent(*inner).ceil_div(&quad) } else { kernel.extent(*inner).clone() };
+        let unit_of = |d: Dim| if codes { d.exact_div(&quad) } else { Some(d) };
+        let (b_tap, b_inner, b_panel) = (unit_of(b_tap)?, unit_of(b_inner)?, unit_of(b_panel)?);
+        let depth = (&product(taps) * &steps).as_const().unwrap_or(TYPICAL).max(1);
         let ceil = |v: i64, by: i64| (v + by - 1) / by;
         let up = |v: i64, to: i64| ceil(v, to) * to;
         let most_rows = (A_BLOCK_BYTES / 4 / depth).clamp(tile_rows, 192) / tile_rows * tile_rows;
@@ -185,8 +232,9 @@ impl Contract {
         let chunks = &(&product(&batch) * &row_blocks) * &panel_blocks;
         let table = &Dim::from(block_rows * 8) * &product(taps);
         let coordinates = Dim::from(block_rows * 8 * m.len() as i64);
-        let scratch_bytes = &lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates);
-        let family = Family::new(cpu, a_stride.as_const() == Some(1), b_inner.as_const() == Some(LANES as i64));
+        let padding = lapidary_kernel::align(&Dim::from(padding_bytes));
+        let scratch_bytes = &(&lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates)) + &padding;
+        let family = Family::new(cpu, a_stride.as_const() == Some(1), b_inner.as_const() == Some(LANES as i64), factors);
         Some(Contract {
             family,
             local: *local,
@@ -198,6 +246,7 @@ impl Contract {
             a,
             a_flat,
             a_guard,
+            a_padding,
             a_stride,
             b,
             b_base,
@@ -212,13 +261,29 @@ impl Contract {
             row_blocks,
             panel_blocks,
             chunks,
+            steps,
+            padding_bytes,
             scratch_bytes,
         })
     }
-    /// Zeros for one row.
-    fn zero_elements(&self, kernel: &Kernel) -> i64 {
+    /// Bytes of zeros for one row.
+    fn zero_bytes(&self, kernel: &Kernel) -> i64 {
         let one = Dim::from(1);
-        (&(&(kernel.extent(self.inner) - &one) * &self.a_stride) + &one).as_const().unwrap_or(1).max(1)
+        let elements = (&(&(kernel.extent(self.inner) - &one) * &self.a_stride) + &one).as_const().unwrap_or(1).max(1);
+        // Codes are read in groups.
+        elements * self.family.factors.element_bytes() + QUAD
+    }
+}
+
+/// The load within a factor of a sum in i32, and whether 128 is added to it.
+fn code(kernel: &Kernel, e: ExprId) -> Option<(ExprId, bool)> {
+    let (e, flip) = match kernel.expr(e).kind {
+        ExprKind::Binary(BinaryOp::Add, v, by) if matches!(kernel.expr(by).kind, ExprKind::Const(s) if s.as_i64() == 128) => (v, true),
+        _ => (e, false),
+    };
+    match kernel.expr(e).kind {
+        ExprKind::Cast(load) => Some((load, flip)),
+        _ => None,
     }
 }
 
@@ -230,21 +295,31 @@ impl Emitter<'_, '_> {
         let tile_rows = tile::row_counts(cpu)[0];
         let row_floats = tile::max_vectors(cpu) * LANES as i64;
         let tile_memory = self.at(0, |s| s.ir.alloca(ir.array(ir.f32(), (tile_rows * row_floats) as u64), 64));
-        let zeros = match c.a_guard.is_empty() {
-            true => None,
-            false => Some(ir.zeroed_global("lap_zero_row", c.zero_elements(self.kernel) as u64 * 4, 64)),
-        };
+        let kernel = self.kernel;
         let product = |axes: &[AxisId], kernel: &Kernel| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
         let taps_dim = product(&c.taps, self.kernel);
         let (rows, panels, taps) = (self.size(&c.rows)?, self.size(&c.panels)?, self.size(&taps_dim)?);
         let (row_blocks, panel_blocks) = (self.size(&c.row_blocks)?, self.size(&c.panel_blocks)?);
-        let kernel = self.kernel;
-        let inner = self.size(kernel.extent(c.inner))?;
+        let inner = self.size(&c.steps)?;
         let (a_stride, b_tap, b_inner, b_panel) = (self.size(&c.a_stride)?, self.size(&c.b_tap)?, self.size(&c.b_inner)?, self.size(&c.b_panel)?);
         let columns = self.size(kernel.extent(c.n))?;
         let table = self.scratch;
         let table_bytes = self.size(&lapidary_kernel::align(&(&Dim::from(c.block_rows * 8) * &taps_dim)))?;
         let coordinates = self.at(0, |s| s.ir.gep_bytes(table, table_bytes));
+        let zeros = match (c.a_guard.is_empty(), c.a_padding) {
+            (true, _) => None,
+            (false, None) => Some(ir.zeroed_global("lap_zero_row", c.zero_bytes(kernel) as u64, 64)),
+            (false, Some(e)) => {
+                let bytes = self.size(&lapidary_kernel::align(&Dim::from(c.block_rows * 8 * c.m.len() as i64)))?;
+                let row = self.at(0, |s| s.ir.gep_bytes(coordinates, bytes));
+                let code = self.expr(e)?;
+                self.for_each(ir.c64(0), ir.c64(c.padding_bytes), 1, &[], |_, i, _| {
+                    ir.store(code, ir.gep_bytes(row, i), 1);
+                    Ok(vec![])
+                })?;
+                Some(row)
+            }
+        };
         let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
         let tile_type = tile::tile_type(ir);
         let tile_function = ir.function(&c.family.name(), tile_type);
@@ -259,7 +334,7 @@ impl Emitter<'_, '_> {
             let panel = ir.mul(panel_block, ir.c64(c.block_panels));
             let panel_end = min(ir.add(panel, ir.c64(c.block_panels)), panels);
             s.row_pointers(c, (table, coordinates), taps, zeros, (row, count))?;
-            let b = s.operand(c.b, &c.b_base)?;
+            let b = s.operand(c, c.b, &c.b_base)?;
 
             s.for_each(panel, panel_end, c.vectors, &[], |s, p, _| {
                 let vectors = min(ir.c64(c.vectors), ir.sub(panel_end, p));
@@ -287,11 +362,12 @@ impl Emitter<'_, '_> {
         Ok(())
     }
     /// The address of an element of a buffer that all lanes share.
-    fn operand(&mut self, b: BufferId, flat: &Index) -> Result<V> {
+    fn operand(&mut self, c: &Contract, b: BufferId, flat: &Index) -> Result<V> {
         let i = self.index(flat)?;
         let base = self.pointers.get(&b).map(|p| p.base);
         let base = base.ok_or_else(|| self.broken("an operand is not among the buffers read"))?;
-        Ok(self.ir.gep(self.ir.f32(), base, i))
+        let element = self.ir.int(c.family.factors.element_bytes() as u32 * 8);
+        Ok(self.ir.gep(element, base, i))
     }
     /// Fills the table of row pointers for `count` rows from `row` on, and remembers their coordinates.
     fn row_pointers(&mut self, c: &Contract, (table, coordinates): (V, V), taps: V, zeros: Option<V>, (row, count): (V, V)) -> Result<()> {
@@ -314,7 +390,7 @@ impl Emitter<'_, '_> {
             let (tile, lane) = super::scope::floor_div(ir, r, tile_rows, true);
             let start = ir.add(ir.mul(ir.mul(tile, tile_rows), taps), lane);
             s.each_tap(kernel, &c.taps, ir.c64(0), &mut |s, tap| {
-                let p = s.operand(c.a, &c.a_flat)?;
+                let p = s.operand(c, c.a, &c.a_flat)?;
                 let (same, _) = s.guard(&c.a_guard)?;
                 let p = match (same, zeros) {
                     (Some(inside), Some(z)) => ir.select(inside, p, z),
@@ -380,7 +456,7 @@ impl Emitter<'_, '_> {
                 self.mask = Some(ir.icmp(I::LLVMIntSLT, ir.iota(LANES), ir.splat(left, LANES)));
             }
             self.current().axes.push((c.n, AxisValue::Lanes(column)));
-            let v = ir.load(ir.vec(ir.f32(), LANES), sum, 64);
+            let v = ir.load(ir.vec(c.family.factors.sum(ir), LANES), sum, 64);
             self.places[c.local.0 as usize] = Some(Place::Register(v));
             self.current().locals.push(c.local);
             let kernel = self.kernel;

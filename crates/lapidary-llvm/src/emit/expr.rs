@@ -4,7 +4,7 @@ use super::ir::{Ir, V};
 use super::scope::Scopes;
 use super::{ops, types};
 use lapidary_ir::{DType, Diagnostic, Diagnostics, Name, Result};
-use lapidary_kernel::{AxisId, BufferId, ExprId, ExprKind, Index, Kernel, LocalId, Program, Scalar};
+use lapidary_kernel::{AxisId, BinaryOp, BufferId, ExprId, ExprKind, Index, Kernel, LocalId, Program, Scalar, UnaryOp};
 use rustc_hash::FxHashMap;
 use std::ops::{Deref, DerefMut};
 
@@ -214,7 +214,15 @@ impl<'i, 'c> Emitter<'i, 'c> {
             ExprKind::Load { buffer, index, guard, otherwise } => self.load(*buffer, dtype, index, guard, *otherwise)?,
             ExprKind::Local(l) => self.local(*l)?,
             ExprKind::Unary(op, a) => {
-                let (from, a) = (kernel.expr(*a).dtype, self.expr(*a)?);
+                let from = kernel.expr(*a).dtype;
+                let a = match (op, &kernel.expr(*a).kind) {
+                    // Quantizing: many numbers over one scale.
+                    (UnaryOp::Round, ExprKind::Binary(BinaryOp::Div, x, scale)) if from == DType::F32 => {
+                        let (x, scale) = (self.expr(*x)?, self.expr(*scale)?);
+                        ops::quotient(self.ir, x, scale)
+                    }
+                    _ => self.expr(*a)?,
+                };
                 ops::unary(self.ir, *op, from, a)?
             }
             ExprKind::Binary(op, a, b) => {

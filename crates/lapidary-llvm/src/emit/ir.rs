@@ -226,7 +226,12 @@ impl<'c> Ir<'c> {
     }
     convert! {
         trunc LLVMBuildTrunc, zext LLVMBuildZExt, sext LLVMBuildSExt, fptrunc LLVMBuildFPTrunc, fpext LLVMBuildFPExt,
-        si_to_fp LLVMBuildSIToFP, ui_to_fp LLVMBuildUIToFP, bits_as LLVMBuildBitCast
+        fp_to_si LLVMBuildFPToSI, si_to_fp LLVMBuildSIToFP, ui_to_fp LLVMBuildUIToFP, bits_as LLVMBuildBitCast
+    }
+    /// The same bits as a type of the same size, of other elements perhaps.
+    pub fn bitcast(&self, a: V, to: T) -> V {
+        // SAFETY: see above.
+        V(unsafe { LLVMBuildBitCast(self.builder, a.0, to.0, NO_NAME) })
     }
     pub fn fneg(&self, a: V) -> V {
         // SAFETY: see above.

@@ -63,6 +63,23 @@ pub fn binary(ir: &Ir, op: BinaryOp, dtype: DType, a: V, b: V) -> Result<V> {
     integer(ir, op, dtype, a, b)
 }
 
+/// `x / by` in f32, rounded to nearest, by the reciprocal of `by` where that is one number for all lanes: the remainder of the first guess
+/// corrects it. (Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", 1990, theorem 7.) Quotients of and by
+/// subnormal numbers may be off; overflow and NaN are what they should be.
+pub fn quotient(ir: &Ir, x: V, by: V) -> V {
+    if ir.lanes(by) > 1 || ir.lanes(x) == 1 {
+        let (x, by) = ir.widen(x, by);
+        return ir.fdiv(x, by);
+    }
+    let reciprocal = ir.fdiv(ir.cfloat(ir.ty(by), 1.0), by);
+    let (x, by) = ir.widen(x, by);
+    let (_, reciprocal) = ir.widen(x, reciprocal);
+    let guess = ir.fmul(x, reciprocal);
+    let remainder = ir.fma(ir.fneg(guess), by, x);
+    let exact = ir.fma(remainder, reciprocal, guess);
+    ir.select(ir.fcmp(F::LLVMRealORD, exact, exact), exact, guess)
+}
+
 fn float(ir: &Ir, op: BinaryOp, dtype: DType, a: V, b: V) -> Result<V> {
     use BinaryOp::*;
     let t = ir.ty(a);

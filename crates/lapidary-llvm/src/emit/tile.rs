@@ -4,6 +4,9 @@
 //! 256-bit ones (a vector is two) 6 × 1 takes 12 of 16 (speeds: docs/native-code.md).
 //! Rows of A are found through pointers, one per row and tap, so that a convolution reads its input as it lies, padding from a block of
 //! zeros. B comes in panels of 16 columns.
+//!
+//! Tiles of codes multiply four unsigned by four signed bytes in each lane and add them up in i32: with 512-bit registers in one instruction
+//! (`vpdpbusd`), else in 16-bit pairs (`vpmaddwd`), which no product overflows.
 
 use super::ir::{IntCmp as I, Ir, T, V};
 use super::machine;
@@ -20,6 +23,35 @@ pub struct Family {
     pub a_unit: bool,
     /// B advances by one panel row (16 elements) along the inner sum.
     pub b_packed: bool,
+    pub factors: Factors,
+}
+
+/// What is multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Factors {
+    F32,
+    /// Unsigned by signed bytes, four to a step of the inner sum.
+    Codes {
+        /// A holds signed bytes, which count as unsigned when 128 is added: their top bit flipped.
+        flip: bool,
+    },
+}
+
+impl Factors {
+    /// Bytes of an element of A and B.
+    pub fn element_bytes(self) -> i64 {
+        match self {
+            Factors::F32 => 4,
+            Factors::Codes { .. } => 1,
+        }
+    }
+    /// The type of the sums.
+    pub fn sum(self, ir: &Ir) -> T {
+        match self {
+            Factors::F32 => ir.f32(),
+            Factors::Codes { .. } => ir.int(32),
+        }
+    }
 }
 
 /// A version, in an order.
@@ -30,12 +62,12 @@ pub enum Cpu2 {
 }
 
 impl Family {
-    pub fn new(cpu: Cpu, a_unit: bool, b_packed: bool) -> Family {
+    pub fn new(cpu: Cpu, a_unit: bool, b_packed: bool, factors: Factors) -> Family {
         let cpu = match cpu {
             Cpu::X86V3 => Cpu2::V3,
             Cpu::X86V4 => Cpu2::V4,
         };
-        Family { cpu, a_unit, b_packed }
+        Family { cpu, a_unit, b_packed, factors }
     }
     pub fn cpu(self) -> Cpu {
         match self.cpu {
@@ -46,7 +78,12 @@ impl Family {
     /// The name of the function that computes a tile of any size.
     pub fn name(self) -> String {
         let flag = |b: bool, yes: &'static str, no: &'static str| if b { yes } else { no };
-        format!("lap_tile_{}_{}{}", machine::short_name(self.cpu()), flag(self.a_unit, "u", "s"), flag(self.b_packed, "p", "s"))
+        let factors = match self.factors {
+            Factors::F32 => "",
+            Factors::Codes { flip: false } => "_u8",
+            Factors::Codes { flip: true } => "_i8",
+        };
+        format!("lap_tile_{}_{}{}{factors}", machine::short_name(self.cpu()), flag(self.a_unit, "u", "s"), flag(self.b_packed, "p", "s"))
     }
 }
 
@@ -68,8 +105,8 @@ pub fn max_vectors(cpu: Cpu) -> i64 {
 
 /// `void tile(ptr rows, i64 taps, i64 kc, i64 a_stride, ptr b, i64 b_tap, i64 b_k, i64 b_panel, ptr out, i64 n_rows, i64 n_vectors)`
 ///
-/// `rows` holds `MR` pointers per tap, `MR` the largest row count of the version. Strides are in elements. `out` gets rows of
-/// `max_vectors` vectors each.
+/// `rows` holds `MR` pointers per tap, `MR` the largest row count of the version. Strides are in units of 4 bytes: an f32, or the four codes of
+/// a step, of which there are `kc`. `out` gets rows of `max_vectors` vectors each.
 pub fn tile_type(ir: &Ir) -> T {
     let (p, i) = (ir.ptr(), ir.i64());
     ir.function_type(ir.void(), &[p, i, i, i, p, i, i, i, p, i, i])
@@ -140,7 +177,7 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
     let (table, taps, kc, b, b_tap, b_panel, out) = (arg(0), arg(1), arg(2), arg(4), arg(5), arg(7), arg(8));
     let a_stride = if family.a_unit { ir.c64(1) } else { arg(3) };
     let b_k = if family.b_packed { ir.c64(LANES as i64) } else { arg(6) };
-    let vector = ir.vec(ir.f32(), LANES);
+    let vector = ir.vec(family.factors.sum(ir), LANES);
     // Few rows are few chains of dependent sums: split each over the turns of the loop.
     let parts = if rows * vectors >= 6 { 1 } else { 4 };
     let n = (rows * vectors) as usize;
@@ -166,9 +203,20 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
         let bs: Vec<V> = offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect();
         let mut next = vec![];
         for (i, p) in pointers.iter().enumerate() {
-            let a = ir.load(ir.f32(), ir.gep(ir.f32(), *p, ir.mul(k, a_stride)), 4);
+            let at = ir.gep(ir.f32(), *p, ir.mul(k, a_stride));
+            let a = match family.factors {
+                Factors::F32 => ir.load(ir.f32(), at, 4),
+                Factors::Codes { flip: false } => ir.load(ir.int(32), at, 1),
+                Factors::Codes { flip: true } => ir.xor(ir.load(ir.int(32), at, 1), ir.cint(ir.int(32), 0x8080_8080_u32 as i32 as i64)),
+            };
             let a = ir.splat(a, LANES);
-            bs.iter().enumerate().for_each(|(j, b)| next.push(ir.fma(a, *b, accs[i * vectors as usize + j])));
+            for (j, b) in bs.iter().enumerate() {
+                let sum = accs[i * vectors as usize + j];
+                next.push(match family.factors {
+                    Factors::F32 => ir.fma(a, *b, sum),
+                    Factors::Codes { .. } => add_products(ir, cpu, sum, a, *b),
+                });
+            }
         }
         next
     };
@@ -208,11 +256,37 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
     ir.at_end(tap_done);
     let all: Vec<V> = accs.iter().map(|v| ir.phi(vector, &[(zero, entry), (*v, tap_last)])).collect();
     for i in 0..n {
-        let total = (1..parts).fold(all[i], |s, u| ir.fadd(s, all[u * n + i]));
+        let add = |s: V, u: usize| match family.factors {
+            Factors::F32 => ir.fadd(s, all[u * n + i]),
+            Factors::Codes { .. } => ir.add(s, all[u * n + i]),
+        };
+        let total = (1..parts).fold(all[i], add);
         let at = (i as i64 / vectors) * max_vectors(cpu) * LANES as i64 + (i as i64 % vectors) * LANES as i64;
         ir.store(total, ir.gep(ir.f32(), out, ir.c64(at)), 64);
     }
     ir.ret(None);
     ir.at_end(here);
     f
+}
+
+/// Adds to each lane of `sum` the products of its four unsigned bytes of `a` and signed bytes of `b`.
+fn add_products(ir: &Ir, cpu: Cpu, sum: V, a: V, b: V) -> V {
+    if cpu == Cpu::X86V4 {
+        return ir.intrinsic("llvm.x86.avx512.vpdpbusd.512", &[], &[sum, a, b]);
+    }
+    let bytes = ir.vec(ir.int(8), 4 * LANES);
+    let (a, b) = (ir.zext(ir.bitcast(a, bytes), ir.int(16)), ir.sext(ir.bitcast(b, bytes), ir.int(16)));
+    // Sums of pairs, sixteen words at a time, then of neighbours.
+    let pairs: Vec<V> = (0..LANES / 4)
+        .map(|i| ir.intrinsic("llvm.x86.avx2.pmadd.wd", &[], &[ir.part(a, 16 * i, 16), ir.part(b, 16 * i, 16)]))
+        .collect();
+    let each: Vec<V> = pairs
+        .chunks(2)
+        .map(|p| {
+            let lanes = |odd: u32| (0..8).map(|i| 2 * i + odd).collect::<Vec<u32>>();
+            ir.add(ir.shuffle(p[0], p[1], &lanes(0)), ir.shuffle(p[0], p[1], &lanes(1)))
+        })
+        .collect();
+    let all: Vec<u32> = (0..LANES).collect();
+    ir.add(sum, ir.shuffle(each[0], each[1], &all))
 }

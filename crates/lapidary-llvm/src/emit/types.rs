@@ -220,6 +220,14 @@ pub fn cast(ir: &Ir, from: DType, to: DType, v: V) -> Result<V> {
             (_, DType::F64) => ir.fpext(v, ir.f64()),
             _ => round(ir, to, v),
         }
+    } else if let (true, Some((low, high))) = (from.is_float(), to.int_range().filter(|_| !to.is_packed() && to.bits() <= 16)) {
+        // In vectors of 32-bit integers: LLVM would take saturating conversions to smaller ones apart, lane by lane.
+        let t = ir.ty(v);
+        let (low, high) = (ir.cfloat(t, low as f64), ir.cfloat(t, high as f64));
+        let number = if to.is_signed_int() { ir.select(ir.fcmp(FloatCmp::LLVMRealORD, v, v), v, ir.zero(t)) } else { v };
+        let v = ir.select(ir.fcmp(FloatCmp::LLVMRealOGT, number, low), number, low);
+        let v = ir.select(ir.fcmp(FloatCmp::LLVMRealOLT, v, high), v, high);
+        ir.trunc(ir.fp_to_si(v, ir.int(32)), target)
     } else if from.is_float() {
         let name = if to.is_signed_int() { "llvm.fptosi.sat" } else { "llvm.fptoui.sat" };
         let v = ir.intrinsic(name, &[ir.like(target, v), ir.ty(v)], &[v]);

@@ -1,0 +1,111 @@
+//! Products of codes: operators on 8-bit integers and dequantized factors, native against the evaluator, on every CPU at hand.
+#![cfg(any(feature = "llvm19", feature = "llvm22"))]
+
+mod common;
+
+use common::*;
+use lapidary_ir::{DType, Tensor, text};
+use lapidary_kernel::{Cpu, Schedule};
+use lapidary_llvm::CompileOptions;
+use lapidary_ops::{Datum, evaluate, infer_types};
+
+/// Runs the graph on the inputs, natively and in the evaluator; its products must be tiles of codes.
+fn agrees(source: &str, inputs: &[Tensor], rtol: f64) {
+    let mut graph = text::parse(source, &Default::default()).unwrap_or_else(|e| panic!("{e}\n{source}"));
+    let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
+    let plan = lapidary_lower::lower(&graph, &facts).unwrap_or_else(|e| panic!("{e}"));
+    let tiles = |k: &lapidary_kernel::Kernel| {
+        matches!(k.schedule, Some(Schedule::Contract { .. })) && k.locals.iter().any(|l| l.dtype == DType::I32)
+    };
+    assert_eq!(plan.program.kernels.iter().filter(|k| tiles(k)).count(), 1, "{source}");
+    let want = evaluate(&graph, inputs.iter().cloned().map(Datum::from).collect()).unwrap_or_else(|e| panic!("{e}"));
+    for cpu in [Cpu::X86V4, Cpu::X86V3] {
+        if !has(cpu) {
+            eprintln!("skipped: this machine has no {cpu:?}");
+            continue;
+        }
+        let out = folder().join("libintegers.so");
+        lapidary_llvm::compile(&plan, &CompileOptions { cpus: vec![cpu], ..CompileOptions::default() }, &out).unwrap_or_else(|e| panic!("{e}"));
+        let lib = lapidary_llvm::loaded::Library::open(&out).unwrap();
+        for threads in [1, 2] {
+            let got = lib.context(threads, None).unwrap().run(&inputs.iter().collect::<Vec<_>>()).unwrap_or_else(|e| panic!("{e}"));
+            for (g, w) in got.iter().zip(&want) {
+                close(&format!("{cpu:?}, {threads} threads: {source}"), g, w.as_tensor().unwrap(), rtol);
+            }
+        }
+    }
+}
+
+/// A constant of the text form.
+fn constant(name: &str, t: &Tensor) -> String {
+    fn list(values: &[String], sizes: &[usize]) -> String {
+        match sizes.split_first() {
+            None => values[0].clone(),
+            Some((n, rest)) => {
+                let each = values.len() / n.max(&1);
+                format!("[{}]", values.chunks(each.max(1)).map(|v| list(v, rest)).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+    let values: Vec<String> = t.to_f64().unwrap().iter().map(|v| v.to_string()).collect();
+    format!("  const %{name} : {} = {}\n", t.ty(), list(&values, t.sizes()))
+}
+
+#[test]
+fn products_of_all_signs_with_zero_points() {
+    let (m, k, n) = (13, 30, 37);
+    for (a, b) in [("u8", "i8"), ("u8", "u8"), ("i8", "i8"), ("i8", "u8")] {
+        let of = |name: &str| if name == "u8" { DType::U8 } else { DType::I8 };
+        let (x, w) = (random(of(a), &[m, k], 1), random(of(b), &[k, n], 2));
+        let (zx, zw) = (random(of(a), &[], 3), random(of(b), &[n], 4));
+        let zeros = constant("zx", &zx) + &constant("zw", &zw);
+        let product = "  %y = MatMulInteger(%x, %w, %zx, %zw) : i32[M, 37]\n  return %y\n}\n";
+        let constants = format!("graph @g(%x: {a}[M, 30]) {{\n{zeros}{}{product}", constant("w", &w));
+        agrees(&constants, &[x.clone()], 0.0);
+        agrees(&format!("graph @g(%x: {a}[M, 30], %w: {b}[30, 37]) {{\n{zeros}{product}"), &[x, w], 0.0);
+    }
+}
+
+#[test]
+fn products_in_batches_with_a_symbolic_depth() {
+    let (x, w) = (random(DType::U8, &[3, 5, 22], 1), random(DType::U8, &[3, 22, 40], 2));
+    let zeros = "  const %zx : u8[] = 7\n  const %zw : u8[] = 200\n";
+    let source = format!(
+        "graph @g(%a: u8[B, 5, K], %w: u8[B, K, 40]) {{\n{zeros}  %x = Abs(%a) : u8[B, 5, K]\n  \
+         %y = MatMulInteger(%x, %w, %zx, %zw) : i32[B, 5, 40]\n  return %y\n}}\n"
+    );
+    agrees(&source, &[x, w], 0.0);
+}
+
+#[test]
+fn convolutions_with_padding() {
+    for (channels, stride, kernel) in [(3, 2, 7), (5, 1, 3), (16, 1, 1), (16, 2, 3)] {
+        let pad = kernel / 2;
+        let (x, w) = (random(DType::U8, &[2, channels, 11, 9], 1), random(DType::I8, &[20, channels, kernel, kernel], 2));
+        let (h, v) = ((11 + 2 * pad - kernel) / stride + 1, (9 + 2 * pad - kernel) / stride + 1);
+        let source = format!(
+            "graph @g(%a: u8[N, {channels}, 11, 9]) {{\n{}  const %z : u8[] = 131\n  %x = Abs(%a) : u8[N, {channels}, 11, 9]\n  \
+             %y = ConvInteger(%x, %w, %z) {{pads=[{pad}, {pad}, {pad}, {pad}], strides=[{stride}, {stride}]}} : i32[N, 20, {h}, {v}]\n  return %y\n}}\n",
+            constant("w", &w)
+        );
+        agrees(&source, &[x], 0.0);
+    }
+}
+
+/// Weights of 8 bits between quantized activations, with a bias and an activation, requantized.
+#[test]
+fn quantized_layers() {
+    let (x, w, s) = (random(DType::F32, &[2, 8, 6, 6], 1), random(DType::I8, &[24, 8, 3, 3], 2), random(DType::F32, &[24], 3));
+    let s = Tensor::from_f64(DType::F32, &[24], &s.to_f64().unwrap().iter().map(|v| v.abs() * 1e-3 + 1e-3).collect::<Vec<_>>()).unwrap();
+    let source = format!(
+        "graph @g(%x: f32[N, 8, 6, 6]) {{\n{}{}{}  const %sx : f32[] = 0.0156\n  const %zx : u8[] = 120\n  const %sy : f32[] = 0.031\n  \
+         const %zy : u8[] = 3\n  const %zw : i8[24] = splat(0)\n  %q = QuantizeLinear(%x, %sx, %zx) : u8[N, 8, 6, 6]\n  \
+         %d = DequantizeLinear(%q, %sx, %zx) : f32[N, 8, 6, 6]\n  %v = DequantizeLinear(%w, %s, %zw) {{axis=0}} : f32[24, 8, 3, 3]\n  \
+         %c = Conv(%d, %v, %b) {{pads=[1, 1, 1, 1]}} : f32[N, 24, 6, 6]\n  %r = Relu(%c) : f32[N, 24, 6, 6]\n  \
+         %y = QuantizeLinear(%r, %sy, %zy) : u8[N, 24, 6, 6]\n  return %y\n}}\n",
+        constant("w", &w),
+        constant("s", &s),
+        constant("b", &random(DType::F32, &[24], 5)),
+    );
+    agrees(&source, &[x], 0.0);
+}

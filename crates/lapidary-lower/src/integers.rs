@@ -1,0 +1,420 @@
+//! Products of codes in integers. Where both factors of a sum of products are 8-bit codes less their zero points, times scales that do not
+//! vary along the sum, the codes are multiplied and added in i32:
+//!
+//! `Σ (p − z)·s · (q − y)·t = s·t · (Σ p·q − z·Σ q − y·Σ p + K·z·y)` over `K` terms.
+//!
+//! The sums of one factor are kernels of their own, which cost nothing where the factor is a constant. Left factors are unsigned and right
+//! factors signed, as instructions for dot products want them: others are moved by 128, and their zero points with them. Padding is a code
+//! that equals the zero point.
+//!
+//! Where no tile multiplies codes (depthwise convolutions), the same is done in f32, which holds sums of so few products exactly; the scales
+//! then count once for each sum.
+//!
+//! Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2018), §2.3.
+
+use crate::contract;
+use crate::fuse::{inline, merge_origin, single_store, zero};
+use crate::rewrite::{AxisMap, Copier, copy_stmt, shell};
+use lapidary_ir::{DType, Dim, Dims};
+use lapidary_kernel::{
+    AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Program, ReduceOp, Stmt,
+};
+use rustc_hash::FxHashMap;
+
+/// The most products of two codes of 8 bits whose sum f32 holds exactly, whatever they are: 2^24 / 2^16.
+const MOST_EXACT: i64 = 256;
+
+/// Rewrites every kernel that it can.
+pub fn rewrite(p: &mut Program) {
+    let kernels = std::mem::take(&mut p.kernels);
+    let mut done: Vec<Kernel> = vec![];
+    // The only kernel that writes a buffer.
+    let mut writer: FxHashMap<BufferId, Option<usize>> = FxHashMap::default();
+    for k in kernels {
+        let mut new = vec![];
+        let k = match with_codes(p, &k, &|b| writer.get(&b).copied().flatten().map(|i| &done[i])) {
+            Some(inlined) => in_integers(p, &inlined, &mut new).unwrap_or(k),
+            None => k,
+        };
+        for k in new.into_iter().chain([k]) {
+            for b in k.writes() {
+                writer.entry(b).and_modify(|w| *w = None).or_insert(Some(done.len()));
+            }
+            done.push(k);
+        }
+    }
+    p.kernels = done;
+}
+
+/// The kernel with what its factors dequantize inlined; `None` where it is no sum of products of codes.
+fn with_codes<'a>(p: &Program, k: &Kernel, writer: &dyn Fn(BufferId) -> Option<&'a Kernel>) -> Option<Kernel> {
+    let (x, y) = factors(k)?;
+    for e in [x, y] {
+        let ExprKind::Load { buffer, .. } = &k.expr(e).kind else { continue };
+        let Some(from) = writer(*buffer) else { continue };
+        let (b, _, value) = single_store(from)?;
+        codes(from, value)?;
+        if b == *buffer {
+            // Expressions are numbered anew; the other factor is found again by the caller.
+            let mut inlined = inline(p, from, b, k)?;
+            merge_origin(&mut inlined, &from.origin);
+            return with_codes(p, &inlined, writer);
+        }
+    }
+    codes(k, x)?;
+    codes(k, y)?;
+    Some(k.clone())
+}
+
+/// The two factors of a kernel that begins with a sum of products and then stores.
+fn factors(k: &Kernel) -> Option<(ExprId, ExprId)> {
+    let (Stmt::Reduce { local, op: ReduceOp::Sum, value, .. }, rest) = k.body.split_first()? else { return None };
+    let local = k.local(*local);
+    let stores = rest.iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty()));
+    if k.serial || !local.axes.is_empty() || !matches!(local.dtype, DType::F32 | DType::I32) || !stores {
+        return None;
+    }
+    match k.expr(*value).kind {
+        ExprKind::Binary(BinaryOp::Mul, x, y) => Some((x, y)),
+        _ => None,
+    }
+}
+
+/// `(load − zero) · scale`, the load of 8-bit codes; zero and scale the same all along the sum.
+struct Codes {
+    load: ExprId,
+    zero: Option<ExprId>,
+    scale: Option<ExprId>,
+}
+
+fn codes(k: &Kernel, e: ExprId) -> Option<Codes> {
+    // Outside the guard 0 is read, which is what the zero point stands for.
+    let (e, outside) = match &k.expr(e).kind {
+        ExprKind::Select(c, then, otherwise) if zero(k, Some(*otherwise)) => match &k.expr(*c).kind {
+            ExprKind::Within(g) => (*then, Some(g)),
+            _ => return None,
+        },
+        _ => (e, None),
+    };
+    let (e, scale) = match k.expr(e).kind {
+        ExprKind::Binary(BinaryOp::Mul, v, s) if k.expr(e).dtype == DType::F32 => (v, Some(s)),
+        _ => (e, None),
+    };
+    let e = match k.expr(e).kind {
+        ExprKind::Cast(v) if k.expr(e).dtype == DType::F32 => v,
+        _ => e,
+    };
+    let (e, zero_point) = match k.expr(e).kind {
+        ExprKind::Binary(BinaryOp::Sub, v, z) if k.expr(e).dtype == DType::I32 => (v, Some(z)),
+        _ => (e, None),
+    };
+    let load = match k.expr(e).kind {
+        ExprKind::Cast(v) if k.expr(e).dtype == DType::I32 => v,
+        _ => e,
+    };
+    let ExprKind::Load { guard, otherwise, .. } = &k.expr(load).kind else { return None };
+    let steady = |e: &ExprId| is_steady(k, *e, outside);
+    let padded = match outside {
+        Some(g) => g == guard && zero(k, *otherwise),
+        None => guard.is_empty() || otherwise.is_some_and(|o| zero_point.is_some_and(|z| stripped(k, z) == stripped(k, o))),
+    };
+    let eight_bits = matches!(k.expr(load).dtype, DType::U8 | DType::I8);
+    let all_steady = zero_point.iter().chain(&scale).all(steady);
+    (eight_bits && padded && all_steady).then_some(Codes { load, zero: zero_point, scale })
+}
+
+/// Whether a value is the same all along the sum; what is only read within the guard `within` may be read outside, too.
+fn is_steady(k: &Kernel, e: ExprId, within: Option<&Guard>) -> bool {
+    let moves = |i: &Index| {
+        let mut axes = vec![];
+        i.axes(&mut axes);
+        axes.iter().any(|a| !k.is_parallel(*a))
+    };
+    let kind = &k.expr(e).kind;
+    let itself = match kind {
+        ExprKind::Local(_) | ExprKind::Within(_) => false,
+        ExprKind::Index(i) => !moves(i),
+        ExprKind::Load { index, guard, .. } => !index.iter().any(moves) && (guard.is_empty() || within == Some(guard)),
+        _ => true,
+    };
+    itself && kind.operands().into_iter().all(|o| is_steady(k, o, within))
+}
+
+/// Copies a scale or zero point, without guards: see [`is_steady`].
+fn steady(k: &mut KernelBuilder, copier: &mut Copier<'_>, e: ExprId) -> ExprId {
+    copier.expr(k, e, &mut |k, l| k.load(l.buffer, l.dtype, l.index))
+}
+
+fn stripped(k: &Kernel, e: ExprId) -> ExprId {
+    match k.expr(e).kind {
+        ExprKind::Cast(v) => stripped(k, v),
+        _ => e,
+    }
+}
+
+/// One factor of the new kernel.
+struct Side {
+    /// The code as i32.
+    code: ExprId,
+    /// Its zero point as i32, unless that is 0.
+    zero: Option<ExprId>,
+    scale: Option<ExprId>,
+}
+
+/// Builds the kernel anew; `before` gets the kernels that compute what it reads besides.
+fn in_integers(p: &mut Program, k: &Kernel, before: &mut Vec<Kernel>) -> Option<Kernel> {
+    let (x, y) = factors(k)?;
+    let constant = |e: ExprId| matches!(&k.expr(e).kind, ExprKind::Load { buffer, .. } if p.buffer(*buffer).constant().is_some());
+    let (cx, cy) = (codes(k, x)?, codes(k, y)?);
+    // Constants can be packed for free.
+    let mut sides = [(cx, cy), (codes(k, y)?, codes(k, x)?)];
+    if constant(sides[0].0.load) && !constant(sides[0].1.load) {
+        sides.swap(0, 1);
+    }
+    let weights = constant(sides[0].1.load);
+    for (a, b) in &sides {
+        let buffers = p.buffers.len();
+        let mut kernels = vec![];
+        if let Some(new) = build(p, k, a, b, DType::I32, &mut kernels).filter(|new| contract::recognize(p, new).is_some()) {
+            before.append(&mut kernels);
+            return Some(new);
+        }
+        p.buffers.truncate(buffers);
+    }
+    let [(a, b), _] = &sides;
+    if !weights || terms(k)?.as_const()? > MOST_EXACT {
+        return None;
+    }
+    build(p, k, a, b, DType::F32, before)
+}
+
+/// How many terms a sum in a kernel's first statement has.
+fn terms(k: &Kernel) -> Option<Dim> {
+    let Some(Stmt::Reduce { over, .. }) = k.body.first() else { return None };
+    Some(over.iter().fold(Dim::from(1), |d, x| &d * k.extent(*x)))
+}
+
+/// The kernel with its sum in `sum`.
+fn build(p: &mut Program, k: &Kernel, a: &Codes, b: &Codes, sum: DType, before: &mut Vec<Kernel>) -> Option<Kernel> {
+    let Some(Stmt::Reduce { local, over, .. }) = k.body.first() else { return None };
+    let floats = k.local(*local).dtype == DType::F32;
+    let map = AxisMap::same(k);
+    let mut n = shell(k, &map);
+    n.kernel_mut().locals[local.0 as usize].dtype = sum;
+    let mut copier = Copier::new(k, map.index.clone(), 0);
+    let a = left(p, k, a, sum, &mut n, &mut copier)?;
+    let b = right(p, k, b, sum, &mut n, &mut copier, before)?;
+    let product = n.mul(a.code, b.code);
+    n.kernel_mut().body.push(Stmt::Reduce { local: *local, op: ReduceOp::Sum, over: over.clone(), value: product });
+
+    let mut total = n.expr(sum, ExprKind::Local(*local));
+    for (zero, side) in [(a.zero, b.code), (b.zero, a.code)] {
+        let Some(zero) = zero else { continue };
+        let sums = side_sums(p, n.kernel(), (side, zero), over, sum, before);
+        let v = sums.load(&mut n);
+        total = n.sub(total, v);
+    }
+    if let (Some(z), Some(y)) = (a.zero, b.zero) {
+        let terms = n.index(Index::from(terms(k)?));
+        let terms = n.cast(sum, terms);
+        let zeros = n.mul(z, y);
+        let v = n.mul(zeros, terms);
+        total = n.add(total, v);
+    }
+    let mut result = n.cast(if floats { DType::F32 } else { DType::I32 }, total);
+    if floats {
+        let scale = match (a.scale, b.scale) {
+            (Some(s), Some(t)) => Some(common_scale(p, &mut n, s, t, before)),
+            (s, t) => s.or(t),
+        };
+        if let Some(s) = scale {
+            result = n.mul(result, s);
+        }
+    }
+    for (i, e) in k.exprs.iter().enumerate() {
+        if e.kind == ExprKind::Local(*local) {
+            copier.replace(ExprId(i as u32), result);
+        }
+    }
+    for s in &k.body[1..] {
+        copy_stmt(&mut n, &mut copier, s, &map, &mut |k, l| l.keep(k));
+    }
+    Some(n.finish())
+}
+
+/// The left factor: unsigned codes, padded with their zero point.
+fn left(p: &Program, k: &Kernel, c: &Codes, sum: DType, n: &mut KernelBuilder, copier: &mut Copier<'_>) -> Option<Side> {
+    let ExprKind::Load { buffer, index, guard, .. } = &k.expr(c.load).kind else { return None };
+    let dtype = k.expr(c.load).dtype;
+    let zero = c.zero.map(|z| steady(n, copier, z));
+    let zero = zero.filter(|z| !all_equal(p, n.kernel(), *z, 0));
+    let index: Vec<Index> = index.iter().map(|i| copier.index(n, i, &mut |k, l| l.keep(k))).collect();
+    let guard: Guard = copier.guard(n, guard, &mut |k, l| l.keep(k));
+    let otherwise = zero.map(|z| n.cast(dtype, z));
+    let load = n.load_guarded(*buffer, dtype, index, guard, otherwise);
+    let code = n.cast(sum, load);
+    let scale = c.scale.map(|s| steady(n, copier, s));
+    let zero = zero.map(|z| n.cast(sum, z));
+    if dtype == DType::U8 || sum == DType::F32 {
+        return Some(Side { code, zero, scale });
+    }
+    let by = n.int(DType::I32, 128);
+    let moved = match zero {
+        Some(z) => n.add(z, by),
+        None => by,
+    };
+    Some(Side { code: n.add(code, by), zero: Some(moved), scale })
+}
+
+/// The right factor: signed codes, without guards.
+fn right(p: &mut Program, k: &Kernel, c: &Codes, sum: DType, n: &mut KernelBuilder, copier: &mut Copier<'_>, before: &mut Vec<Kernel>) -> Option<Side> {
+    let ExprKind::Load { buffer, index, guard, .. } = &k.expr(c.load).kind else { return None };
+    if !guard.is_empty() {
+        return None;
+    }
+    let zero = c.zero.map(|z| steady(n, copier, z));
+    let scale = c.scale.map(|s| steady(n, copier, s));
+    let index: Vec<Index> = index.iter().map(|i| copier.index(n, i, &mut |k, l| l.keep(k))).collect();
+    let nonzero = zero.filter(|z| !all_equal(p, n.kernel(), *z, 0));
+    if sum == DType::F32 {
+        // Numbers at compile time, and no zero points at all.
+        let to = recoded(p, *buffer, DType::F32, 0, before);
+        return nonzero.is_none().then(|| Side { code: n.load(to, DType::F32, index), zero: None, scale });
+    }
+    if k.expr(c.load).dtype == DType::I8 {
+        let load = n.load(*buffer, DType::I8, index);
+        return Some(Side { code: n.cast(DType::I32, load), zero: nonzero, scale });
+    }
+    let to = recoded(p, *buffer, DType::I8, 128, before);
+    let load = n.load(to, DType::I8, index);
+    let by = n.int(DType::I32, 128);
+    let moved = match zero {
+        Some(z) if all_equal(p, n.kernel(), z, 128) => None,
+        Some(z) => Some(n.sub(z, by)),
+        None => Some(n.int(DType::I32, -128)),
+    };
+    Some(Side { code: n.cast(DType::I32, load), zero: moved, scale })
+}
+
+/// The codes of a buffer less `by`, as another type.
+fn recoded(p: &mut Program, from: BufferId, dtype: DType, by: i64, before: &mut Vec<Kernel>) -> BufferId {
+    let source = p.buffer(from);
+    let name = format!("{}.{dtype}", source.name);
+    let mut b = KernelBuilder::new(name.clone(), &[]);
+    let at: Vec<Index> = b.parallel_all("i", &source.dims).into_iter().map(Index::from).collect();
+    let v = b.load(from, source.dtype, at.clone());
+    let v = b.cast(DType::I32, v);
+    let by = b.int(DType::I32, by);
+    let v = b.sub(v, by);
+    let v = b.cast(dtype, v);
+    let to = p.add_buffer(Buffer { name: name.into(), dtype, dims: source.dims.clone(), kind: BufferKind::Temp });
+    b.store(to, at, v);
+    before.push(b.finish());
+    to
+}
+
+/// Whether an expression is a constant, or the element of a constant tensor, that is `value` wherever it is read.
+fn all_equal(p: &Program, k: &Kernel, e: ExprId, value: i64) -> bool {
+    match &k.expr(stripped(k, e)).kind {
+        ExprKind::Const(s) => s.as_i64() == value,
+        ExprKind::Load { buffer, .. } => {
+            p.buffer(*buffer).constant().and_then(|t| t.to_i64()).is_some_and(|v| v.iter().all(|v| *v == value))
+        }
+        _ => false,
+    }
+}
+
+/// What a kernel of its own computes, and how to read it at the points of another.
+struct Computed {
+    buffer: BufferId,
+    dtype: DType,
+    at: Vec<Index>,
+}
+
+impl Computed {
+    fn load(&self, k: &mut KernelBuilder) -> ExprId {
+        k.load(self.buffer, self.dtype, self.at.iter().cloned())
+    }
+}
+
+/// A kernel over those parallel axes of `k` on which `exprs` depend; gives its builder and what each axis of `k` is there.
+fn over_axes_of(k: &Kernel, name: &str, exprs: &[ExprId], over: &[AxisId]) -> (KernelBuilder, Vec<Index>, Vec<AxisId>, Vec<AxisId>) {
+    let mut used = vec![];
+    exprs.iter().for_each(|e| used.extend(axes_of(k, *e)));
+    let used: Vec<AxisId> = k.parallel_axes().filter(|a| used.contains(a)).collect();
+    let mut b = KernelBuilder::new(format!("{}.{name}", k.name), &k.origin);
+    let mut at = vec![Index::from(0); k.axes.len()];
+    for a in &used {
+        at[a.0 as usize] = b.parallel(&k.axes[a.0 as usize].name, k.extent(*a).clone()).into();
+    }
+    let mut inner = vec![];
+    for a in over {
+        let axis = b.axis(&k.axes[a.0 as usize].name, k.extent(*a).clone());
+        at[a.0 as usize] = axis.into();
+        inner.push(axis);
+    }
+    (b, at, used, inner)
+}
+
+/// Every axis on which an expression depends.
+fn axes_of(k: &Kernel, e: ExprId) -> Vec<AxisId> {
+    let (mut work, mut out) = (vec![e], vec![]);
+    while let Some(e) = work.pop() {
+        let kind = &k.expr(e).kind;
+        let mut add = |i: &Index| i.axes(&mut out);
+        match kind {
+            ExprKind::Index(i) => add(i),
+            ExprKind::Within(g) => g.iter().for_each(|(i, _)| add(i)),
+            ExprKind::Load { index, guard, .. } => {
+                index.iter().for_each(&mut add);
+                guard.iter().for_each(|(i, _)| add(i));
+            }
+            _ => {}
+        }
+        work.extend(kind.operands());
+    }
+    out
+}
+
+fn finish(p: &mut Program, k: &Kernel, mut b: KernelBuilder, used: Vec<AxisId>, value: ExprId, before: &mut Vec<Kernel>) -> Computed {
+    let dims: Dims = used.iter().map(|a| k.extent(*a).clone()).collect();
+    let dtype = b.dtype(value);
+    let buffer = p.add_buffer(Buffer { name: b.kernel().name.clone(), dtype, dims, kind: BufferKind::Temp });
+    let at: Vec<Index> = (0..used.len() as u16).map(|i| AxisId(i).into()).collect();
+    b.store(buffer, at, value);
+    before.push(b.finish());
+    Computed { buffer, dtype, at: used.into_iter().map(Index::from).collect() }
+}
+
+/// The sums of one factor times the other's zero point.
+fn side_sums(
+    p: &mut Program,
+    k: &Kernel,
+    (side, zero): (ExprId, ExprId),
+    over: &[AxisId],
+    sum: DType,
+    before: &mut Vec<Kernel>,
+) -> Computed {
+    let (mut b, at, used, inner) = over_axes_of(k, "sums", &[side, zero], over);
+    let mut copier = Copier::new(k, at, 0);
+    let side = copier.expr(&mut b, side, &mut |k, l| l.keep(k));
+    let total = b.reduce(ReduceOp::Sum, sum, &inner, side);
+    let zero = copier.expr(&mut b, zero, &mut |k, l| l.keep(k));
+    let value = b.mul(total, zero);
+    finish(p, k, b, used, value, before)
+}
+
+/// The product of both scales: computed beforehand where one of them is the same everywhere.
+fn common_scale(p: &mut Program, n: &mut KernelBuilder, s: ExprId, t: ExprId, before: &mut Vec<Kernel>) -> ExprId {
+    let k = n.kernel().clone();
+    if !axes_of(&k, s).is_empty() && !axes_of(&k, t).is_empty() {
+        return n.mul(s, t);
+    }
+    let (mut b, at, used, _) = over_axes_of(&k, "scale", &[s, t], &[]);
+    let mut copier = Copier::new(&k, at, 0);
+    let s = copier.expr(&mut b, s, &mut |k, l| l.keep(k));
+    let t = copier.expr(&mut b, t, &mut |k, l| l.keep(k));
+    let value = b.mul(s, t);
+    let computed = finish(p, &k, b, used, value, before);
+    computed.load(n)
+}
