@@ -193,7 +193,6 @@ fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compil
         emit,
         sanitize_thread: options.sanitize_thread,
         symbols: options.symbols,
-        ..Default::default()
     };
     let made = lapidary_llvm::compile(plan, &options, path)?;
     let template = |label: &str| made.kernels.iter().rev().find(|k| k.nodes.iter().any(|n| n == label)).map(|k| k.template.clone());

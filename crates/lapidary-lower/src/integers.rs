@@ -267,7 +267,15 @@ fn left(p: &Program, k: &Kernel, c: &Codes, sum: DType, n: &mut KernelBuilder, c
 }
 
 /// The right factor: signed codes, without guards.
-fn right(p: &mut Program, k: &Kernel, c: &Codes, sum: DType, n: &mut KernelBuilder, copier: &mut Copier<'_>, before: &mut Vec<Kernel>) -> Option<Side> {
+fn right(
+    p: &mut Program,
+    k: &Kernel,
+    c: &Codes,
+    sum: DType,
+    n: &mut KernelBuilder,
+    copier: &mut Copier<'_>,
+    before: &mut Vec<Kernel>,
+) -> Option<Side> {
     let ExprKind::Load { buffer, index, guard, .. } = &k.expr(c.load).kind else { return None };
     if !guard.is_empty() {
         return None;
@@ -317,9 +325,7 @@ fn recoded(p: &mut Program, from: BufferId, dtype: DType, by: i64, before: &mut 
 fn all_equal(p: &Program, k: &Kernel, e: ExprId, value: i64) -> bool {
     match &k.expr(stripped(k, e)).kind {
         ExprKind::Const(s) => s.as_i64() == value,
-        ExprKind::Load { buffer, .. } => {
-            p.buffer(*buffer).constant().and_then(|t| t.to_i64()).is_some_and(|v| v.iter().all(|v| *v == value))
-        }
+        ExprKind::Load { buffer, .. } => p.buffer(*buffer).constant().and_then(|t| t.to_i64()).is_some_and(|v| v.iter().all(|v| *v == value)),
         _ => false,
     }
 }
@@ -387,14 +393,7 @@ fn finish(p: &mut Program, k: &Kernel, mut b: KernelBuilder, used: Vec<AxisId>, 
 }
 
 /// The sums of one factor times the other's zero point.
-fn side_sums(
-    p: &mut Program,
-    k: &Kernel,
-    (side, zero): (ExprId, ExprId),
-    over: &[AxisId],
-    sum: DType,
-    before: &mut Vec<Kernel>,
-) -> Computed {
+fn side_sums(p: &mut Program, k: &Kernel, (side, zero): (ExprId, ExprId), over: &[AxisId], sum: DType, before: &mut Vec<Kernel>) -> Computed {
     let (mut b, at, used, inner) = over_axes_of(k, "sums", &[side, zero], over);
     let mut copier = Copier::new(k, at, 0);
     let side = copier.expr(&mut b, side, &mut |k, l| l.keep(k));

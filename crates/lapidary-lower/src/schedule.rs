@@ -4,6 +4,9 @@ use crate::contract;
 use crate::layout::contiguity;
 use lapidary_kernel::{AxisId, Kernel, Program, Schedule, Stmt};
 
+/// Half a vector of f32.
+const FEW_ELEMENTS: i64 = 8;
+
 /// Gives every kernel a schedule.
 pub fn assign(p: &mut Program) {
     for i in 0..p.kernels.len() {
@@ -20,7 +23,9 @@ fn choose(p: &Program, k: &Kernel) -> Schedule {
         return c.schedule();
     }
     let local: Vec<AxisId> = (k.parallel as u16..k.axes.len() as u16).map(AxisId).collect();
-    let best = |axes: &[AxisId]| axes.iter().copied().max_by_key(|a| (contiguity(p, k, *a), a.0));
+    // Few elements leave most of a vector empty, however they lie.
+    let fills = |a: &AxisId| k.extent(*a).as_const().is_none_or(|e| e >= FEW_ELEMENTS);
+    let best = |axes: &[AxisId]| axes.iter().copied().max_by_key(|a| (fills(a), contiguity(p, k, *a), a.0));
     let parallel: Vec<AxisId> = k.parallel_axes().collect();
     let along_parallel = best(&parallel);
     if local.is_empty() {

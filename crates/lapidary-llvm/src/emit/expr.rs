@@ -35,12 +35,15 @@ pub struct Dep {
     locals: Vec<LocalId>,
     /// Reads a buffer that the kernel writes: its value changes with every store.
     pinned: bool,
+    /// Is guarded, or made of something guarded.
+    guarded: bool,
 }
 
 impl Dep {
     fn join(&mut self, other: &Dep) {
         self.axes |= other.axes;
         self.pinned |= other.pinned;
+        self.guarded |= other.guarded;
         other.locals.iter().for_each(|l| {
             if !self.locals.contains(l) {
                 self.locals.push(*l)
@@ -62,6 +65,8 @@ pub struct Emitter<'i, 'c> {
     /// Lanes that take part, where not all do.
     pub mask: Option<V>,
     pub places: Vec<Option<Place>>,
+    /// From this level on every guard is known to hold.
+    pub inside: Option<usize>,
     deps: Vec<Option<Dep>>,
     pub zeros: V,
 }
@@ -112,7 +117,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let scratch = ir.arg(function, 4);
         let places = vec![None; kernel.locals.len()];
         let deps = vec![None; kernel.exprs.len()];
-        Ok(Emitter { scopes, program, kernel, pointers, scratch, lanes, vector: None, mask: None, places, deps, zeros })
+        Ok(Emitter { scopes, program, kernel, pointers, scratch, lanes, vector: None, mask: None, places, inside: None, deps, zeros })
     }
     pub fn broken(&self, what: impl std::fmt::Display) -> Diagnostics {
         broken(what, self.kernel)
@@ -137,7 +142,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         if dep.pinned {
             return Ok(self.top());
         }
-        let mut level = 0;
+        let mut level = self.inside.filter(|_| dep.guarded).unwrap_or(0);
         for a in 0..self.kernel.axes.len() {
             if dep.axes >> a & 1 == 1 {
                 let axis = AxisId(a as u16);
@@ -271,10 +276,14 @@ fn kernel_dep(kernel: &Kernel, known: &mut [Option<Dep>], e: ExprId) -> Dep {
     let kind = &kernel.expr(e).kind;
     match kind {
         ExprKind::Index(i) => dep.join(&index_dep(kernel, known, i)),
-        ExprKind::Within(g) => g.iter().for_each(|(i, _)| dep.join(&index_dep(kernel, known, i))),
+        ExprKind::Within(g) => {
+            g.iter().for_each(|(i, _)| dep.join(&index_dep(kernel, known, i)));
+            dep.guarded |= !g.is_empty();
+        }
         ExprKind::Load { buffer, index, guard, .. } => {
             index.iter().chain(guard.iter().map(|g| &g.0)).for_each(|i| dep.join(&index_dep(kernel, known, i)));
             dep.pinned |= kernel.writes().contains(buffer);
+            dep.guarded |= !guard.is_empty();
         }
         ExprKind::Local(l) => {
             kernel.local(*l).axes.iter().for_each(|a| dep.axes |= 1 << a.0);

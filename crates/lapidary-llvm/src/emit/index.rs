@@ -153,6 +153,9 @@ impl Emitter<'_, '_> {
     /// The condition as parts that are the same for all lanes and parts that are not.
     pub fn guard(&mut self, guard: &Guard) -> Result<(Option<V>, Option<V>)> {
         let (mut same, mut each): (Option<V>, Option<V>) = (None, None);
+        if self.inside.is_some() {
+            return Ok((None, None));
+        }
         for (i, d) in guard {
             let v = self.index(i)?;
             let size = self.size(d)?;

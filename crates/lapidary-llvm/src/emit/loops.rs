@@ -4,7 +4,7 @@ use super::expr::{Emitter, Place};
 use super::ir::{IntCmp as I, Ir, V};
 use super::nest::Nest;
 use lapidary_ir::{Dim, Result};
-use lapidary_kernel::AxisId;
+use lapidary_kernel::{AxisId, ExprKind, Index, Stmt};
 
 /// Partial results of a long reduction: enough to hide the latency of an addition.
 const PARTS: i64 = 4;
@@ -43,9 +43,9 @@ impl<'i, 'c> Emitter<'i, 'c> {
             self.for_each(begin, end, 1, &[], |s, chunk, _| {
                 let first = ir.mul(chunk, per_chunk);
                 let last = min(ir.add(first, per_chunk), tiles);
-                let start = s.point(&nest.rows, first)?;
+                let start = s.coordinates(&nest.rows, first)?;
                 s.vector_loop(Stretch { axis, low: ir.c64(0), high: extent, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
-                    s.each_row(&nest.rows, first, last, &start, &mut |s| s.statements(nest))?;
+                    s.each_row(&nest.rows, first, last, &start, &mut |s| s.point(nest))?;
                     Ok(vec![])
                 })
             })?;
@@ -58,19 +58,19 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 let low = ir.mul(block, ir.c64(nest.block));
                 let high = min(ir.add(low, ir.c64(nest.block)), extent);
                 s.vector_loop(Stretch { axis, low, high, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
-                    s.statements(nest)?;
+                    s.point(nest)?;
                     Ok(vec![])
                 })
             })?;
         } else {
             let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
-            let start = self.point(&nest.rows, first)?;
+            let start = self.coordinates(&nest.rows, first)?;
             self.each_row(&nest.rows, first, last, &start, &mut |s| match across {
-                None => s.statements(nest),
+                None => s.point(nest),
                 Some(axis) => {
                     let extent = s.size(kernel.extent(axis))?;
                     s.vector_loop(Stretch { axis, low: ir.c64(0), high: extent, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
-                        s.statements(nest)?;
+                        s.point(nest)?;
                         Ok(vec![])
                     })?;
                     Ok(())
@@ -79,6 +79,54 @@ impl<'i, 'c> Emitter<'i, 'c> {
         }
         ir.ret(None);
         Ok(())
+    }
+    /// The statements at one point of the rows. Where a window lies wholly inside what it reads, no element of it is tested.
+    fn point(&mut self, nest: &Nest) -> Result<()> {
+        let Some(inside) = self.window_inside(nest)? else { return self.statements(nest) };
+        for (condition, inside) in [(inside, true), (self.ir.not(inside), false)] {
+            let w = self.begin_when(condition);
+            self.inside = inside.then(|| self.top());
+            self.statements(nest)?;
+            self.inside = None;
+            self.end_when(w, &[], &[]);
+        }
+        Ok(())
+    }
+    /// Whether every guard of the kernel holds at this point of the rows, wherever the axes of its statements are. `None` where that cannot be
+    /// told from the rows.
+    fn window_inside(&mut self, nest: &Nest) -> Result<Option<V>> {
+        let kernel = self.kernel;
+        let local = |a: &AxisId| !kernel.is_parallel(*a);
+        let mut guards: Vec<&(Index, Dim)> = vec![];
+        for (e, live) in kernel.exprs.iter().zip(kernel.live_exprs()) {
+            let (ExprKind::Load { guard, .. } | ExprKind::Within(guard)) = &e.kind else { continue };
+            if !live || guard.is_empty() {
+                continue;
+            }
+            // What varies with the rows alone is computed before the point is looked at.
+            let mut axes = vec![];
+            guard.iter().for_each(|(i, _)| i.axes(&mut axes));
+            if !axes.iter().any(local) || axes.iter().any(|a| nest.vector == Some(*a)) || guard.iter().any(|(i, _)| !i.is_affine()) {
+                return Ok(None);
+            }
+            guard.iter().filter(|g| !guards.contains(g)).collect::<Vec<_>>().into_iter().for_each(|g| guards.push(g));
+        }
+        let stores = kernel.body.iter().all(|s| matches!(s, Stmt::Store { guard, .. } if guard.is_empty()) || matches!(s, Stmt::Reduce { .. }));
+        if guards.is_empty() || !stores || nest.vector.is_none_or(|v| local(&v)) {
+            return Ok(None);
+        }
+        let ir = self.ir;
+        let mut all = ir.c1(true);
+        for (index, size) in guards {
+            let extent = |a: AxisId| kernel.extent(a).clone();
+            let row = index.substitute(&|a| if local(&a) { Index::from(0) } else { a.into() }, &Index::value, &extent);
+            let Some((least, most)) = index.sub(&row).range(&extent) else { return Ok(None) };
+            let (Some(least), Some(most)) = (least.as_const(), most.as_const()) else { return Ok(None) };
+            let (row, size) = (self.index(&row)?, self.size(size)?);
+            all = ir.and(all, ir.icmp(I::LLVMIntSGE, ir.add(row, ir.c64(least)), ir.c64(0)));
+            all = ir.and(all, ir.icmp(I::LLVMIntSLT, ir.add(row, ir.c64(most)), size));
+        }
+        Ok(Some(all))
     }
     /// Quotient and remainder of a count.
     pub fn split(&mut self, i: V, by: V) -> (V, V) {
@@ -89,7 +137,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
     }
     /// Sets the axes to the point of that number, the last axis running fastest.
     pub fn enter_point(&mut self, axes: &[AxisId], number: V) -> Result<()> {
-        let at = self.point(axes, number)?;
+        let at = self.coordinates(axes, number)?;
         self.set_point(axes, &at);
         Ok(())
     }
@@ -98,7 +146,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         self.current().axes.extend(values);
     }
     /// The coordinates of the point of that number.
-    fn point(&mut self, axes: &[AxisId], number: V) -> Result<Vec<V>> {
+    fn coordinates(&mut self, axes: &[AxisId], number: V) -> Result<Vec<V>> {
         let mut rest = number;
         let mut out = vec![number; axes.len()];
         for (n, a) in axes.iter().enumerate().rev() {
