@@ -1,4 +1,4 @@
-use crate::{BufferId, BufferKind, Program};
+use crate::{BufferId, BufferKind, Kernel, Program};
 use lapidary_ir::{DType, Diagnostic, Dim, Dims, Name, Result};
 
 /// Arena regions start at multiples of this many bytes: a cache line, and the widest vector.
@@ -12,9 +12,13 @@ pub const ARENA_ALIGN: i64 = 64;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub program: Program,
-    /// By buffer: the byte offset within the arena of a `Temp`, `None` for other kinds (and for a `Temp` that no kernel uses).
+    /// By buffer: the byte offset within the arena of a `Temp`, `None` for other kinds (and for a `Temp` that no kernel uses, or that is unpacked).
     pub offsets: Vec<Option<Dim>>,
     pub arena_bytes: Dim,
+    /// By buffer: the byte offset within the context's own constants of a `Temp` that kernels compute from constants alone. Those kernels run
+    /// once for each context; a kernel writes either only such buffers or none.
+    pub unpacked: Vec<Option<i64>>,
+    pub unpacked_bytes: i64,
     /// The program's inputs and outputs, in order.
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
@@ -68,7 +72,12 @@ impl Plan {
             Ok(out.into_iter().map(|(_, p)| p).collect())
         };
         let (inputs, outputs) = (ports(false)?, ports(true)?);
-        Ok(Plan { program, offsets, arena_bytes: end, inputs, outputs, bounds: vec![] })
+        let unpacked = vec![None; program.buffers.len()];
+        Ok(Plan { program, offsets, arena_bytes: end, unpacked, unpacked_bytes: 0, inputs, outputs, bounds: vec![] })
+    }
+    /// Whether the kernel runs when a context is made, and never again.
+    pub fn runs_once(&self, kernel: &Kernel) -> bool {
+        kernel.writes().iter().any(|b| self.unpacked.get(b.0 as usize).is_some_and(|o| o.is_some()))
     }
     /// Bytes that `elements` elements take, elements smaller than a byte packed.
     pub fn bytes_of(dtype: DType, elements: &Dim) -> Dim {

@@ -193,9 +193,9 @@ fn inline_into_readers(p: &mut Program, u: &mut Uses, which: fn(&Program, &Kerne
             continue;
         }
         let (ops, loads) = cost(producer, value);
-        // A scale and a zero point of the whole tensor cost nothing.
+        // Dequantizing is six operations; a scale and a zero point of the whole tensor are read once.
         let elements = live_reads(producer).iter().filter(|r| !p.buffer(**r).dims.is_empty()).count();
-        let cheap = ops <= 4 && loads.min(elements) <= 1;
+        let cheap = ops <= 6 && loads.min(elements) <= 1;
         if readers.len() > 1 && !cheap {
             continue;
         }

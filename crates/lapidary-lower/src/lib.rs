@@ -74,7 +74,8 @@ fn drop_unused_constants(p: &mut Program) {
 
 /// Memory and ports.
 fn plan(graph: &Graph, p: Program) -> Plan {
-    let (offsets, arena_bytes) = memory::assign(&p);
+    let (unpacked, unpacked_bytes) = memory::unpack(&p);
+    let (offsets, arena_bytes) = memory::assign(&p, &unpacked);
     let port = |v: &lapidary_ir::ValueId, kind: BufferKind| {
         let value = graph.value(*v);
         let buffer = p.buffer_ids().find(|b| p.buffer(*b).kind == kind);
@@ -82,5 +83,5 @@ fn plan(graph: &Graph, p: Program) -> Plan {
     };
     let inputs = graph.inputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Input(i as u32))).collect();
     let outputs = graph.outputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Output(i as u32))).collect();
-    Plan { program: p, offsets, arena_bytes, inputs, outputs, bounds: vec![] }
+    Plan { program: p, offsets, arena_bytes, unpacked, unpacked_bytes, inputs, outputs, bounds: vec![] }
 }

@@ -12,9 +12,34 @@ struct Slot {
     free_after: usize,
 }
 
-/// The offset of every temporary, and the arena's size in bytes. A slot is reused as soon as the kernel that reads its buffer last is
+/// Temporaries that are computed from constants of known size alone, and were too large for the library: where they lie in the memory that a
+/// context fills once, and its bytes.
+pub fn unpack(p: &Program) -> (Vec<Option<i64>>, i64) {
+    let mut places: Vec<Option<i64>> = vec![None; p.buffers.len()];
+    let mut end = 0i64;
+    for (i, k) in p.kernels.iter().enumerate() {
+        let known = |b: &BufferId| p.buffer(*b).constant().is_some() || places[b.0 as usize].is_some();
+        let own = |b: &BufferId| {
+            let others = p.kernels.iter().enumerate().filter(|(j, _)| *j != i);
+            p.buffer(*b).kind == BufferKind::Temp && others.into_iter().all(|(_, k)| !k.writes().contains(b))
+        };
+        let arrays = k.locals.iter().any(|l| !l.axes.is_empty());
+        if k.serial || arrays || !k.symbols().is_empty() || !k.reads().iter().all(known) || !k.writes().iter().all(own) {
+            continue;
+        }
+        let bytes = |b: &BufferId| align(&Plan::bytes_of(p.buffer(*b).dtype, &p.buffer(*b).elements())).as_const();
+        let Some(sizes) = k.writes().iter().map(bytes).collect::<Option<Vec<i64>>>() else { continue };
+        for (b, bytes) in k.writes().iter().zip(sizes) {
+            places[b.0 as usize] = Some(end);
+            end = end.saturating_add(bytes);
+        }
+    }
+    (places, end)
+}
+
+/// The offset of every temporary that is not unpacked, and the arena's size in bytes. A slot is reused as soon as the kernel that reads its buffer last is
 /// over.
-pub fn assign(p: &Program) -> (Vec<Option<Dim>>, Dim) {
+pub fn assign(p: &Program, unpacked: &[Option<i64>]) -> (Vec<Option<Dim>>, Dim) {
     let mut first = vec![usize::MAX; p.buffers.len()];
     let mut last = vec![0usize; p.buffers.len()];
     for (i, k) in p.kernels.iter().enumerate() {
@@ -24,7 +49,7 @@ pub fn assign(p: &Program) -> (Vec<Option<Dim>>, Dim) {
             last[b] = i;
         }
     }
-    let mut order: Vec<BufferId> = p.buffer_ids().filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX).collect();
+    let mut order: Vec<BufferId> = p.buffer_ids().filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX && unpacked[b.0 as usize].is_none()).collect();
     order.sort_by_key(|b| (first[b.0 as usize], *b));
     let mut slots: Vec<Slot> = vec![];
     let mut place: Vec<Option<usize>> = vec![None; p.buffers.len()];

@@ -52,34 +52,31 @@ pub fn random_inputs(graph: &Graph, sizes: &Sizes, seed: u64) -> Result<Vec<Datu
 
 /// Every float moved by one unit in its last place, up or down by chance, but for zeros, powers of two and what is not finite: what no rewriting of a
 /// model can be asked to be better than.
-pub(crate) fn nudged(inputs: &[Datum], seed: u64) -> Result<Vec<Datum>> {
+pub(crate) fn nudged(d: &Datum, seed: u64) -> Result<Datum> {
     let mut state = seed;
-    let mut one = |d: &Datum| -> Result<Datum> {
-        let Some(t) = d.as_tensor() else { return Ok(d.clone()) };
-        let mantissa = match t.dtype() {
-            DType::F16 => 10,
-            DType::BF16 => 7,
-            DType::F32 => 23,
-            DType::F64 => 52,
-            _ => return Ok(d.clone()),
-        };
-        let last = (1u64 << mantissa) - 1;
-        let mut bytes = t.bytes().to_vec();
-        for element in bytes.chunks_exact_mut(t.dtype().bits() / 8) {
-            let mut wide = [0u8; 8];
-            wide[..element.len()].copy_from_slice(element);
-            let bits = u64::from_le_bytes(wide);
-            // Within the mantissa, so that neither zero nor infinity is reached or left.
-            let moved = match (splitmix(&mut state) & 1 == 0, bits & last) {
-                (_, 0) => bits,
-                (true, m) if m < last => bits + 1,
-                _ => bits - 1,
-            };
-            element.copy_from_slice(&moved.to_le_bytes()[..element.len()]);
-        }
-        Ok(Tensor::new(t.dtype(), t.sizes(), bytes)?.into())
+    let Some(t) = d.as_tensor() else { return Ok(d.clone()) };
+    let mantissa = match t.dtype() {
+        DType::F16 => 10,
+        DType::BF16 => 7,
+        DType::F32 => 23,
+        DType::F64 => 52,
+        _ => return Ok(d.clone()),
     };
-    inputs.iter().map(&mut one).collect()
+    let last = (1u64 << mantissa) - 1;
+    let mut bytes = t.bytes().to_vec();
+    for element in bytes.chunks_exact_mut(t.dtype().bits() / 8) {
+        let mut wide = [0u8; 8];
+        wide[..element.len()].copy_from_slice(element);
+        let bits = u64::from_le_bytes(wide);
+        // Within the mantissa, so that neither zero nor infinity is reached or left.
+        let moved = match (splitmix(&mut state) & 1 == 0, bits & last) {
+            (_, 0) => bits,
+            (true, m) if m < last => bits + 1,
+            _ => bits - 1,
+        };
+        element.copy_from_slice(&moved.to_le_bytes()[..element.len()]);
+    }
+    Ok(Tensor::new(t.dtype(), t.sizes(), bytes)?.into())
 }
 
 /// Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (OOPSLA 2014).

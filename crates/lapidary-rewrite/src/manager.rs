@@ -6,7 +6,7 @@ use crate::pass::{Effect, Pass, PassCtx, SideFile};
 use crate::pipeline::{self, Call, Pipeline, Step};
 use crate::selector::Selector;
 use crate::{DataSource, Executor, Limits, Miss, Options, crash, memory, random_inputs};
-use lapidary_ir::{Diagnostic, Graph, Result, Severity};
+use lapidary_ir::{Attr, Diagnostic, Graph, Result, Severity};
 use lapidary_ops::{Datum, infer_types};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -363,12 +363,14 @@ impl Manager<'_> {
     fn figures(&self, graph: &Graph) -> (usize, u64, lapidary_ir::Dim) {
         (cost::node_count(graph), cost::graph_bytes(graph), cost::graph_multiply_adds(graph))
     }
-    /// How much each output of each batch changes, as a part of its largest value, when the inputs move by one unit in the last place.
+    /// How much each output of each batch changes, as a part of its largest value, when inputs and constants move by one unit in the last place.
     fn noise(&self, graph: &Graph, inputs: &[Vec<Datum>], results: &[Vec<Datum>]) -> Result<Vec<Vec<f64>>> {
         let mut worst: Vec<Vec<f64>> = results.iter().map(|r| vec![0.0; r.len()]).collect();
         for seed in 0..NUDGES {
-            let moved: Result<Vec<Vec<Datum>>> = inputs.iter().map(|i| nudged(i, seed)).collect();
-            for ((worst, a), b) in worst.iter_mut().zip(results).zip(self.evaluate(graph, &moved?)?) {
+            let moved: Result<Vec<Vec<Datum>>> = inputs.iter().map(|i| i.iter().map(|d| nudged(d, seed)).collect()).collect();
+            let mut other = graph.clone();
+            nudge_constants(&mut other, seed)?;
+            for ((worst, a), b) in worst.iter_mut().zip(results).zip(self.evaluate(&other, &moved?)?) {
                 for ((worst, a), b) in worst.iter_mut().zip(a).zip(&b) {
                     if let (Some(a), Some(b)) = (a.as_tensor(), b.as_tensor()) {
                         *worst = worst.max(lapidary_ir::compare(b, a, lapidary_ir::Tolerance::Exact).max_rel);
@@ -395,8 +397,9 @@ impl Manager<'_> {
                             };
                             let noise = noise.get(i).and_then(|n| n.get(o)).copied().unwrap_or(0.0);
                             if compare::check(pass.effect, 2.0 * noise, a, b).is_ok() {
-                                let message =
-                                    format!("one unit in the last place of the inputs changes output '{name}' by {noise:.1e} of its largest value");
+                                let message = format!(
+                                    "one unit in the last place of inputs and constants changes output '{name}' by {noise:.1e} of its largest value"
+                                );
                                 let note = format!("what pass '{text}' changes is no more than twice that: {what}");
                                 self.ctx.note(Diagnostic::error("ill-conditioned", message).note(note));
                                 continue;
@@ -415,7 +418,20 @@ impl Manager<'_> {
     }
 }
 
-/// Nudges of the inputs that a model's own noise is measured with.
+/// Moves every constant as [`nudged`] does.
+fn nudge_constants(graph: &mut Graph, seed: u64) -> Result<()> {
+    let constants: Vec<_> = graph.node_ids().filter(|n| graph.node(*n).is_const()).collect();
+    for id in constants {
+        let value = id.out(0);
+        let Some(t) = graph.as_constant(value).cloned() else { continue };
+        if let Datum::Tensor(moved) = nudged(&Datum::Tensor(t.as_ref().clone()), seed)? {
+            graph.node_mut(id).attrs.set("value", Attr::Tensor(moved.into()));
+        }
+    }
+    Ok(())
+}
+
+/// Nudges of inputs and constants that a model's own noise is measured with.
 const NUDGES: u64 = 4;
 
 fn selects_any(graph: &Graph, selector: &Selector) -> bool {

@@ -7,7 +7,7 @@ use super::machine;
 use super::sizes::emit_sizes;
 use crate::weights::Weights;
 use indexmap::IndexMap;
-use lapidary_ir::{Dim, Name, Result};
+use lapidary_ir::{Diagnostic, Dim, Name, Result};
 use lapidary_kernel::{BufferKind, Cpu, Plan, Port};
 use lapidary_runtime::abi;
 
@@ -108,7 +108,7 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
 
     let mut version_words = vec![];
     for v in versions {
-        let run = emit_run(&mut d, v, sanitize);
+        let run = emit_run(&mut d, plan, v, sanitize);
         let scratch = v.scratch_bytes();
         version_words.extend([d.string(machine::short_name(v.cpu)), ir.c64(machine::required(v.cpu) as i64), run, d.extent(&scratch), null]);
     }
@@ -126,6 +126,9 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
         let (kind, offset) = match &plan.program.buffer(id).kind {
             BufferKind::Input(_) | BufferKind::Output(_) => (abi::BUFFER_PORT, ir.c64(0)),
             BufferKind::Const(_) => (abi::BUFFER_WEIGHTS, ir.c64(label.weights.offsets.get(at).copied().flatten().unwrap_or(0) as i64)),
+            BufferKind::Temp if plan.unpacked.get(at).is_some_and(|o| o.is_some()) => {
+                (abi::BUFFER_UNPACKED, ir.c64(plan.unpacked[at].unwrap_or_default()))
+            }
             BufferKind::Temp => (abi::BUFFER_ARENA, plan.offsets.get(at).and_then(|o| o.as_ref()).map_or(ir.c64(0), |o| d.extent(o))),
         };
         buffer_words.extend([ir.c64(kind), offset]);
@@ -147,6 +150,11 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
         false => emit_sizes(ir, checks, &d.slots, &symbols, n_slots, sanitize)?,
     };
 
+    // The least demanding version runs on every CPU that any version runs on.
+    let (prepare, scratch) = match versions.last() {
+        Some(v) if plan.unpacked_bytes > 0 => emit_prepare(ir, plan, v, label, sanitize)?,
+        _ => (null, 0),
+    };
     let weights = &label.weights;
     let embedded = label.weights_file.is_none() && weights.bytes > 0;
     let words = [
@@ -171,8 +179,8 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
         ir.c64(weights.bytes as i64),
         label.weights_file.map_or(null, |f| d.string(f)),
         ir.c64(label.build_id as i64),
-        ir.c64(0),
-        null,
+        ir.c64(plan.unpacked_bytes + scratch),
+        prepare,
     ];
     debug_assert_eq!(words.len() * 8, size_of::<abi::Model>());
     let model = d.table("lap_model", &words);
@@ -181,10 +189,11 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
 }
 
 /// `i64 run(frame)`: every step in order, straight.
-fn emit_run(d: &mut Describer, v: &Version, sanitize: bool) -> V {
+fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, sanitize: bool) -> V {
     let ir = d.ir;
     let short = machine::short_name(v.cpu);
-    let thunks: Vec<V> = v.steps.iter().enumerate().map(|(i, s)| emit_thunk(ir, v, s, &format!("lap_step_{short}_{i}"), sanitize)).collect();
+    let steps = || v.steps.iter().zip(&plan.program.kernels).filter(|(_, k)| !plan.runs_once(k)).map(|(s, _)| s);
+    let thunks: Vec<V> = steps().enumerate().map(|(i, s)| emit_thunk(ir, v, s, &format!("lap_step_{short}_{i}"), sanitize)).collect();
     let run = ir.function(&format!("lap_run_{short}"), ir.function_type(ir.i64(), &[ir.ptr()]));
     ir.set_internal(run);
     machine::set_cpu(ir, run, None, sanitize);
@@ -194,7 +203,7 @@ fn emit_run(d: &mut Describer, v: &Version, sanitize: bool) -> V {
     let (bufs, values, scratch) = (field(0), field(1), field(2));
     let parallel_type = ir.function_type(ir.void(), &[ir.ptr(), ir.ptr(), ir.i64()]);
     let parallel_for = ir.function("lap_rt_parallel_for", parallel_type);
-    for (step, thunk) in v.steps.iter().zip(thunks) {
+    for (step, thunk) in steps().zip(thunks) {
         let chunks = v.bodies[step.body].code.chunks();
         match chunks.as_const() {
             Some(0) => {}
@@ -212,6 +221,37 @@ fn emit_run(d: &mut Describer, v: &Version, sanitize: bool) -> V {
     }
     ir.ret(Some(ir.c64(0)));
     run
+}
+
+/// `void prepare(weights, unpacked)`: the steps that depend on constants alone. Gives the bytes of scratch memory that they need behind the
+/// unpacked constants, too.
+fn emit_prepare(ir: &Ir, plan: &Plan, v: &Version, label: &Label, sanitize: bool) -> Result<(V, i64)> {
+    let f = ir.function("lap_prepare", ir.function_type(ir.void(), &[ir.ptr(), ir.ptr()]));
+    ir.set_internal(f);
+    machine::set_cpu(ir, f, None, sanitize);
+    ir.at_end(ir.block(f));
+    let once: Vec<&Step> = v.steps.iter().zip(&plan.program.kernels).filter(|(_, k)| plan.runs_once(k)).map(|(s, _)| s).collect();
+    let most = once.iter().map(|s| s.buffers.len()).max().unwrap_or(0).max(1);
+    let table = ir.alloca(ir.array(ir.ptr(), most as u64), 8);
+    let scratch = ir.gep_bytes(ir.arg(f, 1), ir.c64(plan.unpacked_bytes));
+    let mut scratch_bytes = 0;
+    for step in once {
+        for (i, b) in step.buffers.iter().enumerate() {
+            let (base, at) = match plan.unpacked[b.0 as usize] {
+                Some(at) => (ir.arg(f, 1), at),
+                None => (ir.arg(f, 0), label.weights.offsets.get(b.0 as usize).copied().flatten().unwrap_or(0) as i64),
+            };
+            ir.store(ir.gep_bytes(base, ir.c64(at)), ir.gep(ir.ptr(), table, ir.c64(i as i64)), 8);
+        }
+        let code = &v.bodies[step.body].code;
+        let known = code.chunks().as_const().zip(code.scratch_bytes().as_const());
+        let (chunks, bytes) = known.ok_or_else(|| Diagnostic::error("plan", "a kernel of constants has a size that is not known"))?;
+        scratch_bytes = bytes.max(scratch_bytes);
+        let body = ir.function(&v.body_name(step.body), kernel_type(ir));
+        ir.call(kernel_type(ir), body, &[table, ir.zero(ir.ptr()), ir.c64(0), ir.c64(chunks), scratch]);
+    }
+    ir.ret(None);
+    Ok((f, scratch_bytes))
 }
 
 /// A kernel function that hands the body just the pointers that it uses.
