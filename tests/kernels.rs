@@ -22,7 +22,7 @@ fn lowered(path: &Path) -> Program {
     model.expand().unwrap_or_else(|e| fail(e));
     let options = PassOptions { target_opset: Some(lapidary::NEWEST_OPSET), ..PassOptions::default() };
     model.run_pipeline(&lapidary::level(2).unwrap_or_else(|e| fail(e)), options).unwrap_or_else(|e| fail(e));
-    model.lower().unwrap_or_else(|e| fail(e)).program
+    model.lower(&Default::default()).unwrap_or_else(|e| fail(e)).program
 }
 
 fn reads_back(name: &str, p: &Program) {

@@ -298,9 +298,9 @@ impl Model {
         native::compile(expanded.graph(), path, options).map_err(|e| text::with_lines(expanded.graph(), e))
     }
     /// The kernels that code is generated from.
-    pub fn lower(&self) -> Result<lapidary_kernel::Plan> {
+    pub fn lower(&self, options: &native::LowerOptions) -> Result<lapidary_kernel::Plan> {
         let expanded = self.executable()?;
-        native::lower(expanded.graph()).map_err(|e| text::with_lines(expanded.graph(), e))
+        native::lower(expanded.graph(), options).map_err(|e| text::with_lines(expanded.graph(), e))
     }
     /// Compiles the graph for this machine and loads it.
     pub fn load(&self, jobs: usize) -> Result<native::Loaded> {

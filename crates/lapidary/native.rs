@@ -1,9 +1,10 @@
 //! Native code: compiling models, opening libraries, running graphs natively for passes that measure them.
 
 use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result, Tensor, ValueId};
-use lapidary_kernel::{Bounds, Cpu, Plan};
+use lapidary_kernel::{Bounds, Cpu, Kernel, Plan, WINOGRAD};
 pub use lapidary_llvm::loaded::{Context, Info, Library};
 pub use lapidary_llvm::{KernelReport, WeightsMode};
+pub use lapidary_lower::LowerOptions;
 use lapidary_ops::Datum;
 use lapidary_rewrite::{Evaluator, Executor, Runner};
 use serde::Serialize;
@@ -41,13 +42,22 @@ pub struct CompileOptions {
     pub sanitize_thread: bool,
     /// Keep the names of local functions.
     pub symbols: bool,
+    pub lower: LowerOptions,
 }
 
 impl Default for CompileOptions {
     fn default() -> CompileOptions {
         let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
         let cpus = vec![Cpu::X86V4, Cpu::X86V3];
-        CompileOptions { cpus, weights: WeightsMode::Auto, emit: Emit::Library, jobs, sanitize_thread: false, symbols: false }
+        CompileOptions {
+            cpus,
+            weights: WeightsMode::Auto,
+            emit: Emit::Library,
+            jobs,
+            sanitize_thread: false,
+            symbols: false,
+            lower: LowerOptions::default(),
+        }
     }
 }
 
@@ -126,11 +136,11 @@ pub struct ArenaBuffer {
 }
 
 /// Lowers a graph to scheduled kernels.
-pub(crate) fn lower(graph: &Graph) -> Result<Plan> {
+pub(crate) fn lower(graph: &Graph, options: &LowerOptions) -> Result<Plan> {
     let mut graph = graph.clone();
     let facts = crate::model::facts(&mut graph)?;
     refuse_giants(&graph)?;
-    let mut plan = lapidary_lower::lower(&graph, &facts)?;
+    let mut plan = lapidary_lower::lower(&graph, &facts, options)?;
     let symbols = plan.symbols();
     for (symbol, (low, high)) in &graph.symbols.bounds {
         if symbols.contains(symbol) && !plan.bounds.iter().any(|b| b.symbol == *symbol) {
@@ -162,7 +172,7 @@ pub(crate) fn compile(graph: &Graph, path: &Path, options: &CompileOptions) -> R
         crate::text::write(graph, path)?;
         return Ok(Compiled { files: vec![path.into()], ..Compiled::default() });
     }
-    let plan = lower(graph)?;
+    let plan = lower(graph, &options.lower)?;
     let mut out = report(graph, &plan);
     if options.emit == Emit::Kernels {
         crate::kernels::write(&plan, path)?;
@@ -195,7 +205,10 @@ fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compil
         symbols: options.symbols,
     };
     let made = lapidary_llvm::compile(plan, &options, path)?;
-    let template = |label: &str| made.kernels.iter().rev().find(|k| k.nodes.iter().any(|n| n == label)).map(|k| k.template.clone());
+    let template = |label: &str| {
+        let kernel = made.kernels.iter().rev().find(|k| k.nodes.iter().any(|n| n == label))?;
+        Some(algorithm(&kernel.name).map_or_else(|| kernel.template.clone(), str::to_string))
+    };
     for node in &mut out.nodes {
         node.template = template(&node.name).unwrap_or_else(|| "folded".into());
     }
@@ -214,6 +227,11 @@ pub(crate) fn no_code_generation() -> Diagnostics {
     d.help("build with `--features llvm19` and LLVM 19 installed, or use `--backend eval`").into()
 }
 
+/// What several kernels together are, by the name of one.
+fn algorithm(kernel: &str) -> Option<&'static str> {
+    kernel.starts_with(WINOGRAD).then_some("winograd")
+}
+
 /// What lowering tells of each node and buffer.
 fn report(graph: &Graph, plan: &Plan) -> Compiled {
     let p = &plan.program;
@@ -224,7 +242,8 @@ fn report(graph: &Graph, plan: &Plan) -> Compiled {
             continue;
         }
         let kernel = p.kernels.iter().rev().find(|k| k.origin.iter().any(|n| &**n == node.label()));
-        let template = kernel.map_or("folded", |k| k.schedule.as_ref().map_or("serial", |s| s.template()));
+        let template = |k: &Kernel| algorithm(&k.name).unwrap_or_else(|| k.schedule.as_ref().map_or("serial", |s| s.template()));
+        let template = kernel.map_or("folded", template);
         if template == "host" {
             out.host_calls.push(node.label().to_string());
         }

@@ -317,7 +317,12 @@ mod native {
         let made = compile(&w, "libcnn.so", &["--report"]);
         assert!(w.path("cnn.h").exists() && w.path("cnn.pc").exists());
         let nodes = made["nodes"].as_array().unwrap();
+        assert!(nodes.iter().any(|n| n["op"] == "Conv" && n["template"] == "winograd"), "{nodes:?}");
+        let exact = compile(&w, "libexact.so", &["--report", "--exact-conv"]);
+        let nodes = exact["nodes"].as_array().unwrap();
         assert!(nodes.iter().any(|n| n["op"] == "Conv" && n["template"] == "contract"), "{nodes:?}");
+        assert!(nodes.iter().all(|n| n["template"] != "winograd"), "{nodes:?}");
+        runs(&w.text("libexact.so"), &[]);
         assert!(made["host_calls"].as_array().unwrap().is_empty());
         assert!(made["arena"]["buffers"].as_array().unwrap().iter().all(|b| b["offset"].is_string()));
         for threads in ["1", "2"] {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const LAYOUT: &str = "layout:";
 /// Names of the kernels that lowering adds to put a contraction's operand into panels begin with this.
 pub const PACK: &str = "pack:";
+/// Kernels that together compute a convolution by Winograd's algorithm.
+pub const WINOGRAD: &str = "winograd:";
 
 /// Why a kernel moves elements without computing anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

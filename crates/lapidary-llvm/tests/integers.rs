@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn agrees(source: &str, inputs: &[Tensor], rtol: f64) {
     let mut graph = text::parse(source, &Default::default()).unwrap_or_else(|e| panic!("{e}\n{source}"));
     let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
-    let plan = lapidary_lower::lower(&graph, &facts).unwrap_or_else(|e| panic!("{e}"));
+    let plan = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
     let tiles = |k: &lapidary_kernel::Kernel| matches!(k.schedule, Some(Schedule::Contract { .. })) && k.locals.iter().any(|l| l.dtype == DType::I32);
     assert_eq!(plan.program.kernels.iter().filter(|k| tiles(k)).count(), 1, "{source}");
     let want = evaluate(&graph, inputs.iter().cloned().map(Datum::from).collect()).unwrap_or_else(|e| panic!("{e}"));

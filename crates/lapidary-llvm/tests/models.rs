@@ -25,7 +25,7 @@ fn model(path: &Path, size: usize) {
     let mut graph = lapidary_onnx::read_model(path, &Default::default()).unwrap_or_else(|e| panic!("{}: {e}", path.display())).graph;
     let start = Instant::now();
     let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let plan = lapidary_lower::lower(&graph, &facts).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let plan = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let lowered = start.elapsed();
     let stem = path.file_stem().unwrap().to_str().unwrap();
     let name = if stem == "model" { path.parent().unwrap().file_name().unwrap().to_str().unwrap() } else { stem };
@@ -100,7 +100,7 @@ fn last_kernels() {
     if let Some(path) = std::env::var_os("LAPIDARY_MODEL") {
         let mut graph = lapidary_onnx::read_model(Path::new(&path), &Default::default()).unwrap_or_else(|e| panic!("{e}")).graph;
         let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
-        let p = lapidary_lower::lower(&graph, &facts).unwrap_or_else(|e| panic!("{e}")).program;
+        let p = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap_or_else(|e| panic!("{e}")).program;
         let wanted = std::env::var("LAPIDARY_KERNEL").ok();
         let shown = |k: &&Kernel| match &wanted {
             Some(part) => k.name.contains(part.as_str()),

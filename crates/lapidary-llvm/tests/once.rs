@@ -21,7 +21,7 @@ fn weights_of_blocks_are_unpacked_when_a_context_is_made() {
 ";
     let mut graph = text::parse(source, &Default::default()).unwrap();
     let facts = infer_types(&mut graph).unwrap();
-    let plan = lapidary_lower::lower(&graph, &facts).unwrap();
+    let plan = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap();
     assert!(plan.unpacked_bytes >= 640 * 640 * 4, "{}", plan.unpacked_bytes);
     assert_eq!(plan.program.kernels.iter().filter(|k| !plan.runs_once(k)).count(), 1);
     let x = random(DType::F32, &[5, 640], 1);

@@ -8,8 +8,8 @@ use crate::graph::copy_kernel;
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, Program, ReduceOp, Schedule,
-    Stmt, linearize,
+    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, Program, ReduceOp,
+    Schedule, Stmt, linearize,
 };
 use rustc_hash::FxHashMap;
 
@@ -70,7 +70,9 @@ fn code<'a>(k: &'a Kernel, e: ExprId, left: bool) -> Option<Operand<'a>> {
     };
     let signed = k.expr(load).dtype == DType::I8 && !moved;
     match &k.expr(load).kind {
-        ExprKind::Load { buffer, index, guard, .. } if if left { unsigned } else { signed } => Some(Operand { expr: load, buffer: *buffer, index, guard }),
+        ExprKind::Load { buffer, index, guard, .. } if if left { unsigned } else { signed } => {
+            Some(Operand { expr: load, buffer: *buffer, index, guard })
+        }
         _ => None,
     }
 }
@@ -250,6 +252,10 @@ pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
 fn streams(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Index]) -> bool {
     let flat = linearize(index, &p.buffer(buffer).dims);
     let Some(inner) = c.n.last() else { return false };
+    // Made in panels.
+    if !c.codes && in_groups(index, *inner, PANEL) {
+        return true;
+    }
     let stride_one = flat.coefficient(*inner).and_then(|d| d.as_const()) == Some(1);
     let whole = k.extent(*inner).as_const().is_some_and(|e| e % PANEL == 0);
     // Several column axes must together have one stride from panel to panel.

@@ -4,8 +4,9 @@ use lapidary_ir::{Diagnostics, Tensor};
 use lapidary_kernel::{BufferId, BufferKind, Program, interp};
 use rustc_hash::FxHashMap;
 
-/// Results larger than this many bytes stay code, unless they are no larger than what they are made of (packed weights).
-const GROWTH_LIMIT: i64 = 1 << 20;
+/// Results larger than this many bytes stay code, which runs once for each context, unless they are hardly larger than what they are made of
+/// (packed weights).
+const GROWTH_LIMIT: i64 = 1 << 16;
 
 /// Folds kernels in order until none is left that can be folded.
 pub fn fold_constants(p: &mut Program) -> Result<(), Diagnostics> {

@@ -4,9 +4,9 @@
 //! 2. **epilogues**: an elementwise reader of what a kernel stores, over the same points, moves into that kernel's store.
 //! 3. **producers**: an elementwise kernel moves into the loads of a reader that reads each element once (or is cheap to repeat).
 
-use crate::{contract, integers};
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt, normalize, rebuild, shell, solve};
 use crate::uses::{Uses, live_reads, sweep};
+use crate::{contract, integers};
 use lapidary_ir::Dim;
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, Program, Stmt, UnaryOp};
 
@@ -177,7 +177,9 @@ fn inline_producers(p: &mut Program, u: &mut Uses) -> bool {
 /// Of producers those that read fewer bytes than they write, before they can become the epilogue of what they read: codes are best stored as
 /// codes.
 fn inline_widening(p: &mut Program, u: &mut Uses) -> bool {
-    inline_into_readers(p, u, |p, k, b| live_reads(k).iter().all(|r| p.buffer(*r).dtype.bits() < p.buffer(b).dtype.bits() || p.buffer(*r).dims.is_empty()))
+    inline_into_readers(p, u, |p, k, b| {
+        live_reads(k).iter().all(|r| p.buffer(*r).dtype.bits() < p.buffer(b).dtype.bits() || p.buffer(*r).dims.is_empty())
+    })
 }
 
 fn inline_into_readers(p: &mut Program, u: &mut Uses, which: fn(&Program, &Kernel, BufferId) -> bool) -> bool {

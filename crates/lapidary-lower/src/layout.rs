@@ -58,6 +58,32 @@ fn kernel_wishes(p: &Program, k: &Kernel) -> Vec<(BufferId, usize)> {
         }
         return out;
     }
+    // Elements taken at a stride (the tiles of Winograd's transforms): vectors along the last axis that is not.
+    if !k.serial && k.locals.is_empty() {
+        let strided = |i: &Index| i.terms().iter().any(|(_, c)| c.as_const().is_some_and(|c| c > 1));
+        let taken = |index: &[Index]| index.len() >= 3 && index.iter().any(strided);
+        let last = stores(k).find_map(|(_, index)| index.last().and_then(|i| i.as_axis()));
+        let axis = stores(k).find(|(_, index)| taken(index)).map_or(last, |_| {
+            // What is stored at a stride was loaded from a row of something.
+            k.exprs.iter().find_map(|e| match &e.kind {
+                ExprKind::Load { index, .. } if index.len() >= 3 => index.last().and_then(|i| i.as_axis()),
+                _ => None,
+            })
+        });
+        if let Some(axis) = axis {
+            let mut wish = |b: BufferId, index: &[Index]| {
+                if let (true, Some(dim)) = (taken(index), sole_dim(index, axis)) {
+                    out.push((b, dim));
+                }
+            };
+            for e in &k.exprs {
+                if let ExprKind::Load { buffer, index, .. } = &e.kind {
+                    wish(*buffer, index);
+                }
+            }
+            stores(k).for_each(|(b, index)| wish(b, index));
+        }
+    }
     // A window (pooling, depthwise convolution): vectors along the parallel axis that no window moves.
     if let Some(axis) = channel_axis(k) {
         for e in &k.exprs {

@@ -12,6 +12,7 @@ mod memory;
 mod rewrite;
 mod schedule;
 mod uses;
+mod winograd;
 
 use lapidary_ir::{Graph, Result};
 use lapidary_kernel::{BufferKind, Plan, Port, Program};
@@ -20,20 +21,31 @@ use lapidary_ops::Facts;
 pub use graph::lower_graph;
 
 /// Lowers a graph whose types are inferred.
-pub fn lower(graph: &Graph, facts: &Facts) -> Result<Plan> {
+pub fn lower(graph: &Graph, facts: &Facts, options: &LowerOptions) -> Result<Plan> {
     let mut p = lower_graph(graph, facts)?;
-    optimize(&mut p)?;
+    optimize(&mut p, options)?;
     Ok(plan(graph, p))
 }
 
-/// Fusion, layouts, packing, folding, schedules.
-pub fn optimize(p: &mut Program) -> Result<()> {
+/// What may be given up for speed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LowerOptions {
+    /// No algorithm that rounds more than the plain sum of products does: Winograd's is not used.
+    pub exact_conv: bool,
+}
+
+/// Fusion, algorithms, layouts, packing, folding, schedules.
+pub fn optimize(p: &mut Program, options: &LowerOptions) -> Result<()> {
     sound(p, "lowering");
     uses::sweep(p);
     fuse::fuse(p);
     sound(p, "fusion");
     fold::fold_constants(p)?;
     sound(p, "folding");
+    if !options.exact_conv {
+        winograd::rewrite(p);
+        sound(p, "Winograd");
+    }
     layout::assign(p);
     uses::sweep(p);
     sound(p, "layouts");

@@ -23,8 +23,7 @@ pub fn unpack(p: &Program) -> (Vec<Option<i64>>, i64) {
             let others = p.kernels.iter().enumerate().filter(|(j, _)| *j != i);
             p.buffer(*b).kind == BufferKind::Temp && others.into_iter().all(|(_, k)| !k.writes().contains(b))
         };
-        let arrays = k.locals.iter().any(|l| !l.axes.is_empty());
-        if k.serial || arrays || !k.symbols().is_empty() || !k.reads().iter().all(known) || !k.writes().iter().all(own) {
+        if k.serial || !k.symbols().is_empty() || !k.reads().iter().all(known) || !k.writes().iter().all(own) {
             continue;
         }
         let bytes = |b: &BufferId| align(&Plan::bytes_of(p.buffer(*b).dtype, &p.buffer(*b).elements())).as_const();
@@ -49,7 +48,10 @@ pub fn assign(p: &Program, unpacked: &[Option<i64>]) -> (Vec<Option<Dim>>, Dim) 
             last[b] = i;
         }
     }
-    let mut order: Vec<BufferId> = p.buffer_ids().filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX && unpacked[b.0 as usize].is_none()).collect();
+    let mut order: Vec<BufferId> = p
+        .buffer_ids()
+        .filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX && unpacked[b.0 as usize].is_none())
+        .collect();
     order.sort_by_key(|b| (first[b.0 as usize], *b));
     let mut slots: Vec<Slot> = vec![];
     let mut place: Vec<Option<usize>> = vec![None; p.buffers.len()];

@@ -98,7 +98,7 @@ fn check(def: &OpDef, example: &[&str]) -> Result<(), String> {
         for ((name, _, want), got) in wanted.iter().zip(&got) {
             same(name, got, want).map_err(|e| format!("{stage}: {e}"))?;
         }
-        lapidary_lower::optimize(&mut program).map_err(|e| e.to_string())?;
+        lapidary_lower::optimize(&mut program, &Default::default()).map_err(|e| e.to_string())?;
     }
     Ok(())
 }

@@ -143,7 +143,7 @@ fn check(case: &str, sizes: &[(&str, i64)]) -> Result<(), String> {
                 return Err(format!("{stage}: element {i} is {}, the evaluator has {}", a[i], b[i]));
             }
         }
-        lapidary_lower::optimize(&mut p).map_err(|e| e.to_string())?;
+        lapidary_lower::optimize(&mut p, &Default::default()).map_err(|e| e.to_string())?;
     }
     Ok(())
 }

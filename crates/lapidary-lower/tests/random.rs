@@ -567,7 +567,7 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     let findings = p.verify();
     prop_assert!(findings.is_empty(), "the random program is wrong: {findings:?}\n{}", p.to_text());
     let mut optimized = p.clone();
-    lapidary_lower::optimize(&mut optimized).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    lapidary_lower::optimize(&mut optimized, &Default::default()).map_err(|e| TestCaseError::fail(e.to_string()))?;
     for (n, t) in SIZES {
         let symbol = |s: &str| match s {
             "N" => Some(n),

@@ -24,7 +24,7 @@ fn check(inputs: &str, body: &str, sets: &[Vec<Tensor>]) {
             let (a, b) = (got[0].to_f64().unwrap(), want.to_f64().unwrap());
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b.abs())), "{body}, {stage}, {set:?}: {a:?}, expected {b:?}");
         }
-        lapidary_lower::optimize(&mut p).unwrap_or_else(|e| panic!("{e}"));
+        lapidary_lower::optimize(&mut p, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 

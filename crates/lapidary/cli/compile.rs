@@ -150,9 +150,6 @@ impl Compile {
             let d = Diagnostic::unsupported("precision", "bf16 arithmetic is not generated yet");
             return Err(d.help("leave --precision out for f32").into());
         }
-        if self.exact_conv {
-            tracing::info!("every convolution algorithm in this version is direct: --exact-conv changes nothing");
-        }
         let emit = match self.emit {
             None => Emit::Library,
             Some(EmitArg::Graph) => Emit::Graph,
@@ -167,7 +164,9 @@ impl Compile {
             WeightsArg::Side => WeightsMode::Side,
         };
         let cpus = CompileOptions::cpus_of(&self.cpu)?;
-        Ok(CompileOptions { cpus, weights, emit, jobs: global.jobs(), sanitize_thread: self.sanitize == Some(Sanitizer::Thread), symbols: self.symbols })
+        let sanitize_thread = self.sanitize == Some(Sanitizer::Thread);
+        let lower = lapidary::LowerOptions { exact_conv: self.exact_conv };
+        Ok(CompileOptions { cpus, weights, emit, jobs: global.jobs(), sanitize_thread, symbols: self.symbols, lower })
     }
 
     /// A name that no library can have is refused before any work is done.
@@ -193,7 +192,7 @@ impl Compile {
                 Ok(Compiled::default())
             }
             (None, Emit::Kernels) => {
-                say(lapidary::native::kernels_text(&model.lower()?).trim_end());
+                say(lapidary::native::kernels_text(&model.lower(&options.lower)?).trim_end());
                 Ok(Compiled::default())
             }
             (None, _) => {

@@ -1,0 +1,325 @@
+//! Convolutions of 3 × 3 by Winograd's algorithm F(4×4, 3×3): four times fewer products, in exchange for sums before and after.
+//!
+//! A tile of 6 × 6 inputs gives 4 × 4 outputs: `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`, summed over the input channels between the brackets. One kernel
+//! becomes three: the inputs' transform, 36 products of matrices (tiles × channels by channels × outputs), and the outputs' transform with what
+//! followed the sum. The weights' transform depends on constants alone.
+//!
+//! Results differ from those of the plain sum by about 1e-5 of the largest, as the products are larger than the sums that are left of them.
+//!
+//! Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), §4.
+
+use crate::contract::{self, Contract, PANEL};
+use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt};
+use lapidary_ir::{DType, Dim, Dims, Name};
+use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Program, Stmt, WINOGRAD};
+
+/// Outputs of a tile along an axis, taps of the kernel, and inputs of a tile.
+const OUT: i64 = 4;
+const TAPS: i64 = 3;
+const IN: i64 = OUT + TAPS - 1;
+
+/// Stands for sizes that are known at run time only.
+const TYPICAL: i64 = 56;
+
+/// What it takes to be worth it: products a nanosecond, and elements of a transformed tile.
+const PRODUCTS_PER_NS: f64 = 100.0;
+const TRANSFORMED_PER_NS: f64 = 18.0;
+const BYTES_PER_NS: f64 = 20.0;
+/// Transformed data up to this size stays in the caches.
+const CACHED_BYTES: f64 = (8 << 20) as f64;
+
+/// Rewrites every convolution that gains by it.
+pub fn rewrite(p: &mut Program) {
+    let mut i = 0;
+    while i < p.kernels.len() {
+        let found = contract::recognize(p, &p.kernels[i]).and_then(|c| Conv::of(p, &p.kernels[i], &c));
+        let Some(conv) = found.filter(Conv::pays) else {
+            i += 1;
+            continue;
+        };
+        let k = p.kernels[i].clone();
+        let kernels = conv.kernels(p, &k);
+        let n = kernels.len();
+        p.kernels.splice(i..=i, kernels);
+        i += n;
+    }
+}
+
+/// A convolution with 3 × 3 taps at stride 1.
+struct Conv {
+    a: BufferId,
+    a_index: Vec<Index>,
+    a_dims: Dims,
+    b: BufferId,
+    b_index: Vec<Index>,
+    /// Rows and columns of the output, each with its tap and its dim of the input.
+    window: [(AxisId, AxisId, usize); 2],
+    /// The other axes of the rows: images of the batch.
+    others: Vec<AxisId>,
+    channels: AxisId,
+    outputs: AxisId,
+    extents: Vec<Dim>,
+    names: Vec<Name>,
+}
+
+impl Conv {
+    fn of(p: &Program, k: &Kernel, c: &Contract) -> Option<Conv> {
+        let load = |e: ExprId| match &k.expr(e).kind {
+            ExprKind::Load { buffer, index, guard, .. } => Some((*buffer, index.clone(), guard.clone())),
+            _ => None,
+        };
+        let ((a, a_index, a_guard), (b, b_index, _)) = (load(c.a)?, load(c.b)?);
+        let three = |x: &AxisId| k.extent(*x).as_const() == Some(TAPS);
+        if c.codes || !c.batch.is_empty() || c.n.len() != 1 || c.k.len() != 3 || p.buffer(b).constant().is_none() {
+            return None;
+        }
+        // Along each tap the input moves as it does along one axis of the output.
+        let along = |tap: &AxisId| {
+            let dim = a_index.iter().position(|i| i.mentions(*tap))?;
+            let i = &a_index[dim];
+            let one = |x: &AxisId| i.coefficient(*x).and_then(|c| c.as_const()) == Some(1);
+            let mut axes = vec![];
+            i.axes(&mut axes);
+            let m = *axes.iter().find(|x| *x != tap)?;
+            let alone = a_index.iter().enumerate().all(|(d, i)| d == dim || !i.mentions(*tap) && !i.mentions(m));
+            let simple = i.is_affine() && axes.len() == 2 && one(tap) && one(&m) && c.m.contains(&m) && i.offset().as_const().is_some();
+            (alone && simple).then_some((m, *tap, dim))
+        };
+        let taps: Vec<(AxisId, AxisId, usize)> = c.k.iter().filter(|x| three(x)).filter_map(along).collect();
+        let &[first, second] = taps.as_slice() else { return None };
+        let channels = *c.k.iter().find(|x| **x != first.1 && **x != second.1)?;
+        let others: Vec<AxisId> = c.m.iter().copied().filter(|x| *x != first.0 && *x != second.0).collect();
+        let window = [first, second];
+        // Nothing else may decide what is read, or be written.
+        let plain = |i: &Index| i.as_axis().is_some_and(|x| x == channels || others.contains(&x)) || i.as_const() == Some(0);
+        let rest = a_index.iter().enumerate().filter(|(d, _)| !window.iter().any(|w| w.2 == *d));
+        let guarded = a_guard.iter().all(|(i, d)| window.iter().any(|w| a_index[w.2] == *i && p.buffer(a).dims[w.2] == *d));
+        let weights = b_index.iter().all(|i| i.as_axis().is_some() || i.as_const() == Some(0));
+        let stores = k.body[1..].iter().all(|s| matches!(s, Stmt::Store { guard, .. } if guard.is_empty()));
+        if !rest.into_iter().all(|(_, i)| plain(i)) || !guarded || !weights || !stores {
+            return None;
+        }
+        let (extents, names) = k.axes.iter().map(|a| (a.extent.clone(), a.name.clone())).unzip();
+        Some(Conv { a, a_index, a_dims: p.buffer(a).dims.clone(), b, b_index, window, others, channels, outputs: c.n[0], extents, names })
+    }
+    fn extent(&self, a: AxisId) -> &Dim {
+        &self.extents[a.0 as usize]
+    }
+    /// Tiles along the first or second axis of the window.
+    fn tiles(&self, w: usize) -> Dim {
+        self.extent(self.window[w].0).ceil_div(&Dim::from(OUT))
+    }
+    /// Whether the sums that it takes cost less than the products that it saves. Few channels fill no registers.
+    fn pays(&self) -> bool {
+        let (Some(channels), Some(outputs)) = (self.extent(self.channels).as_const(), self.extent(self.outputs).as_const()) else { return false };
+        let size = |w: usize| self.extent(self.window[w].0).as_const().unwrap_or(TYPICAL) as f64;
+        let tiles = |w: usize| (size(w) / OUT as f64).ceil();
+        let images: f64 = self.others.iter().map(|a| self.extent(*a).as_const().unwrap_or(1) as f64).product();
+        if channels.min(outputs) < PANEL {
+            return false;
+        }
+        let (channels, outputs) = (channels as f64, outputs as f64);
+        let (points, tiles) = (images * size(0) * size(1), images * tiles(0) * tiles(1));
+        let positions = (IN * IN) as f64;
+        let direct = points * channels * outputs * (TAPS * TAPS) as f64 / PRODUCTS_PER_NS;
+        let transformed = positions * tiles * (channels + outputs);
+        let bytes = 4.0 * (positions * channels * outputs + 2.0 * transformed);
+        let memory = if bytes > CACHED_BYTES { bytes / BYTES_PER_NS } else { 0.0 };
+        let products = positions * tiles * channels * outputs / PRODUCTS_PER_NS;
+        products + transformed / TRANSFORMED_PER_NS + memory < 0.8 * direct
+    }
+    fn kernels(&self, p: &mut Program, k: &Kernel) -> Vec<Kernel> {
+        let (u, weights) = self.weights(p, k);
+        let (v, inputs) = self.inputs(p, k);
+        let (m, products) = self.products(p, k, v, u);
+        vec![weights, inputs, products, self.outputs(k, m)]
+    }
+    fn builder(&self, k: &Kernel, what: &str) -> KernelBuilder {
+        KernelBuilder::new(format!("{WINOGRAD}{what} {}", k.name), &k.origin)
+    }
+    /// Parallel axes for the images and the tiles.
+    fn tile_axes(&self, b: &mut KernelBuilder) -> (Vec<AxisId>, [AxisId; 2]) {
+        let others = self.others.iter().map(|a| b.parallel(&self.names[a.0 as usize], self.extent(*a).clone())).collect();
+        let tiles = [b.parallel("t0", self.tiles(0)), b.parallel("t1", self.tiles(1))];
+        (others, tiles)
+    }
+    /// Dims of transformed data: positions, images, tiles, channels.
+    fn dims(&self, last: &Dim) -> Dims {
+        let images = self.others.iter().map(|a| self.extent(*a).clone());
+        [Dim::from(IN * IN)].into_iter().chain(images).chain([self.tiles(0), self.tiles(1), last.clone()]).collect()
+    }
+    fn temp(p: &mut Program, k: &Kernel, what: &str, dims: Dims) -> BufferId {
+        p.add_buffer(Buffer { name: format!("{}.{what}", k.name).into(), dtype: DType::F32, dims, kind: BufferKind::Temp })
+    }
+
+    /// `G g Gᵀ`, in the panels that the tiles stream.
+    fn weights(&self, p: &mut Program, k: &Kernel) -> (BufferId, Kernel) {
+        let mut b = self.builder(k, "weights");
+        let outputs = self.extent(self.outputs).clone();
+        let panel = b.parallel("panel", outputs.ceil_div(&Dim::from(PANEL)));
+        let channel = b.parallel("c", self.extent(self.channels).clone());
+        let lane = b.parallel("lane", Dim::from(PANEL));
+        let output = Index::from(panel).scale(&Dim::from(PANEL)).add(&lane.into());
+        let taps = grid(TAPS, |i, j| {
+            let at = |x: AxisId| match x {
+                x if x == self.outputs => output.clone(),
+                x if x == self.channels => channel.into(),
+                x if x == self.window[0].1 => Index::from(i),
+                _ => Index::from(j),
+            };
+            let index: Vec<Index> = self.b_index.iter().map(|i| i.as_axis().map_or(Index::from(0), at)).collect();
+            b.load_guarded(self.b, DType::F32, index, vec![(output.clone(), outputs.clone())], None)
+        });
+        let g = |b: &mut KernelBuilder, x: &[ExprId]| {
+            let sum = b.add(x[0], x[2]);
+            let (sixth, twenty_fourth) = (scaled(b, sum, -1.0 / 6.0), scaled(b, x[0], 1.0 / 24.0));
+            let (middle, last) = (scaled(b, x[1], 1.0 / 6.0), scaled(b, x[2], 1.0 / 6.0));
+            let ends = b.add(twenty_fourth, last);
+            let half = scaled(b, x[1], 1.0 / 12.0);
+            vec![scaled(b, x[0], 0.25), b.sub(sixth, middle), b.add(sixth, middle), b.add(ends, half), b.sub(ends, half), x[2]]
+        };
+        let u = Self::temp(
+            p,
+            k,
+            "weights",
+            [Dim::from(IN * IN), outputs.ceil_div(&Dim::from(PANEL)), self.extent(self.channels).clone(), Dim::from(PANEL)].into(),
+        );
+        for (x, v) in both_ways(&mut b, &taps, &g).into_iter().flatten().enumerate() {
+            b.store(u, [Index::from(x as i64), panel.into(), channel.into(), lane.into()], v);
+        }
+        (u, b.finish())
+    }
+    /// `Bᵀ d B`.
+    fn inputs(&self, p: &mut Program, k: &Kernel) -> (BufferId, Kernel) {
+        let mut b = self.builder(k, "inputs");
+        let (others, tiles) = self.tile_axes(&mut b);
+        let channel = b.parallel("c", self.extent(self.channels).clone());
+        let data = grid(IN, |i, j| {
+            let at = |x: AxisId| match x {
+                x if x == self.window[0].0 => Index::from(tiles[0]).scale(&Dim::from(OUT)),
+                x if x == self.window[1].0 => Index::from(tiles[1]).scale(&Dim::from(OUT)),
+                x if x == self.window[0].1 => Index::from(i),
+                x if x == self.window[1].1 => Index::from(j),
+                x if x == self.channels => channel.into(),
+                x => self.others.iter().position(|o| *o == x).map_or(Index::from(0), |o| others[o].into()),
+            };
+            let index: Vec<Index> = self.a_index.iter().map(|i| i.substitute(&at, &Index::value, &|a| b.extent(a))).collect();
+            let guard: Guard = self.window.iter().map(|w| (index[w.2].clone(), self.a_dims[w.2].clone())).collect();
+            b.load_guarded(self.a, DType::F32, index, guard, None)
+        });
+        let bt = |b: &mut KernelBuilder, d: &[ExprId]| {
+            let (two, four) = (2.0, 4.0);
+            let weighted = |b: &mut KernelBuilder, x, y, by| {
+                let y = scaled(b, y, by);
+                b.sub(x, y)
+            };
+            let (d42, d31) = (weighted(b, d[4], d[2], four), weighted(b, d[3], d[1], four));
+            let (e42, e31) = (b.sub(d[4], d[2]), b.sub(d[3], d[1]));
+            let e31 = scaled(b, e31, two);
+            let first = {
+                let x = scaled(b, d[0], four);
+                let x = weighted(b, x, d[2], 5.0);
+                b.add(x, d[4])
+            };
+            let last = {
+                let x = scaled(b, d[1], four);
+                let x = weighted(b, x, d[3], 5.0);
+                b.add(x, d[5])
+            };
+            vec![first, b.add(d42, d31), b.sub(d42, d31), b.add(e42, e31), b.sub(e42, e31), last]
+        };
+        let v = Self::temp(p, k, "inputs", self.dims(self.extent(self.channels)));
+        for (x, e) in both_ways(&mut b, &data, &bt).into_iter().flatten().enumerate() {
+            b.store(v, position(x, &others, tiles, channel), e);
+        }
+        (v, b.finish())
+    }
+    /// The products of transformed inputs and weights, summed over the channels.
+    fn products(&self, p: &mut Program, k: &Kernel, v: BufferId, u: BufferId) -> (BufferId, Kernel) {
+        let mut b = self.builder(k, "products");
+        let x = b.parallel("x", Dim::from(IN * IN));
+        let (others, tiles) = self.tile_axes(&mut b);
+        let output = b.parallel("o", self.extent(self.outputs).clone());
+        let channel = b.axis("c", self.extent(self.channels).clone());
+        let at = |last: AxisId| -> Vec<Index> { [x].iter().chain(&others).chain(&tiles).chain([&last]).map(|a| (*a).into()).collect() };
+        let left = b.load(v, DType::F32, at(channel));
+        let panel = Dim::from(PANEL);
+        let (group, lane) = (b.floor_div(&output.into(), &panel), b.modulo(&output.into(), &panel));
+        let right = b.load(u, DType::F32, [x.into(), group, channel.into(), lane]);
+        let product = b.mul(left, right);
+        let sum = b.reduce(lapidary_kernel::ReduceOp::Sum, DType::F32, &[channel], product);
+        let m = Self::temp(p, k, "products", self.dims(self.extent(self.outputs)));
+        b.store(m, at(output), sum);
+        (m, b.finish())
+    }
+    /// `Aᵀ M A`, and for each of the tile's outputs what followed the sum.
+    fn outputs(&self, k: &Kernel, m: BufferId) -> Kernel {
+        let mut b = self.builder(k, "outputs");
+        let (others, tiles) = self.tile_axes(&mut b);
+        let output = b.parallel("o", self.extent(self.outputs).clone());
+        let sums = grid(IN, |i, j| b.load(m, DType::F32, position((i * IN + j) as usize, &others, tiles, output)));
+        let at = |b: &mut KernelBuilder, s: &[ExprId]| {
+            let (a, c) = (b.add(s[1], s[2]), b.add(s[3], s[4]));
+            let (d, e) = (b.sub(s[1], s[2]), b.sub(s[3], s[4]));
+            let (e2, c4, e8) = (scaled(b, e, 2.0), scaled(b, c, 4.0), scaled(b, e, 8.0));
+            let first = b.add(s[0], a);
+            let last = b.add(d, e8);
+            vec![b.add(first, c), b.add(d, e2), b.add(a, c4), b.add(last, s[5])]
+        };
+        let values = both_ways(&mut b, &sums, &at);
+        let Some(Stmt::Reduce { local, .. }) = k.body.first() else { return b.finish() };
+        for (i, row) in values.iter().enumerate() {
+            for (j, v) in row.iter().enumerate() {
+                let at = |w: usize, by: usize| Index::from(tiles[w]).scale(&Dim::from(OUT)).add_dim(&Dim::from(by as i64));
+                let here = [at(0, i), at(1, j)];
+                let mut index = vec![Index::from(0); k.axes.len()];
+                index[self.outputs.0 as usize] = output.into();
+                self.others.iter().zip(&others).for_each(|(old, new)| index[old.0 as usize] = (*new).into());
+                self.window.iter().zip(&here).for_each(|(w, at)| index[w.0.0 as usize] = at.clone());
+                // The last tiles reach beyond the output.
+                let inside: Guard = self.window.iter().zip(&here).map(|(w, at)| (at.clone(), self.extent(w.0).clone())).collect();
+                let inside: Guard = inside.into_iter().filter(|(i, d)| !i.known_within(d, &|a| b.extent(a))).collect();
+                let mut copier = Copier::new(k, index, 0);
+                for (e, expr) in k.exprs.iter().enumerate() {
+                    if expr.kind == ExprKind::Local(*local) {
+                        copier.replace(ExprId(e as u32), *v);
+                    }
+                }
+                let map = AxisMap::same(k);
+                for s in &k.body[1..] {
+                    copy_stmt(&mut b, &mut copier, s, &map, &mut |b, mut l: LoadSite| {
+                        if l.index.iter().any(|i| tiles.iter().any(|t| i.mentions(*t))) {
+                            l.guard.extend(inside.iter().cloned());
+                        }
+                        l.keep(b)
+                    });
+                    if let Some(Stmt::Store { guard, .. }) = b.kernel_mut().body.last_mut() {
+                        guard.extend(inside.iter().cloned());
+                    }
+                }
+            }
+        }
+        b.finish()
+    }
+}
+
+/// The index of transformed data.
+fn position(x: usize, others: &[AxisId], tiles: [AxisId; 2], last: AxisId) -> Vec<Index> {
+    let axes = others.iter().chain(&tiles).chain([&last]).map(|a| Index::from(*a));
+    [Index::from(x as i64)].into_iter().chain(axes).collect()
+}
+
+fn grid(n: i64, mut each: impl FnMut(i64, i64) -> ExprId) -> Vec<Vec<ExprId>> {
+    (0..n).map(|i| (0..n).map(|j| each(i, j)).collect()).collect()
+}
+
+/// A linear map of columns, then of rows: `T x Tᵀ`.
+fn both_ways(b: &mut KernelBuilder, x: &[Vec<ExprId>], map: &impl Fn(&mut KernelBuilder, &[ExprId]) -> Vec<ExprId>) -> Vec<Vec<ExprId>> {
+    let columns: Vec<Vec<ExprId>> = (0..x[0].len()).map(|j| map(b, &x.iter().map(|row| row[j]).collect::<Vec<_>>())).collect();
+    (0..columns[0].len()).map(|i| map(b, &columns.iter().map(|c| c[i]).collect::<Vec<_>>())).collect()
+}
+
+fn scaled(b: &mut KernelBuilder, x: ExprId, by: f64) -> ExprId {
+    let by = b.constant(DType::F32, by);
+    b.mul(x, by)
+}
