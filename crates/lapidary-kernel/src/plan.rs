@@ -19,11 +19,30 @@ pub struct Plan {
     /// once for each context; a kernel writes either only such buffers or none.
     pub unpacked: Vec<Option<i64>>,
     pub unpacked_bytes: i64,
+    /// Runs of kernels that are computed strip by strip, in order.
+    pub strips: Vec<Strips>,
     /// The program's inputs and outputs, in order.
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     /// Bounds of symbols (`--dim N=LO..HI`); a symbol that is not listed may have any size.
     pub bounds: Vec<Bounds>,
+}
+
+/// Neighbouring kernels, each of which reads what the one before wrote at the same points of the first axes: one point, a *strip*, can be taken
+/// through all of them before the next. Computing the kernels one after the other gives the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strips {
+    /// The first kernel, and how many there are.
+    pub first: usize,
+    pub kernels: usize,
+    /// How many leading parallel axes, of each kernel, count the strips; contractions have them as their first batch axes.
+    pub axes: usize,
+    /// How many strips there are.
+    pub count: Dim,
+    /// Buffers that only these kernels use, with the dims that the strips' axes walk: one strip of each is alive at a time, at this offset in
+    /// the scratch memory of the thread that computes it.
+    pub private: Vec<(BufferId, Vec<usize>, Dim)>,
+    pub private_bytes: Dim,
 }
 
 /// A graph input or output, as the C interface describes it.
@@ -73,7 +92,7 @@ impl Plan {
         };
         let (inputs, outputs) = (ports(false)?, ports(true)?);
         let unpacked = vec![None; program.buffers.len()];
-        Ok(Plan { program, offsets, arena_bytes: end, unpacked, unpacked_bytes: 0, inputs, outputs, bounds: vec![] })
+        Ok(Plan { program, offsets, arena_bytes: end, unpacked, unpacked_bytes: 0, strips: vec![], inputs, outputs, bounds: vec![] })
     }
     /// Whether the kernel runs when a context is made, and never again.
     pub fn runs_once(&self, kernel: &Kernel) -> bool {

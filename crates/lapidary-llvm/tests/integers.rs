@@ -36,21 +36,6 @@ fn agrees(source: &str, inputs: &[Tensor], rtol: f64) {
     }
 }
 
-/// A constant of the text form.
-fn constant(name: &str, t: &Tensor) -> String {
-    fn list(values: &[String], sizes: &[usize]) -> String {
-        match sizes.split_first() {
-            None => values[0].clone(),
-            Some((n, rest)) => {
-                let each = values.len() / n.max(&1);
-                format!("[{}]", values.chunks(each.max(1)).map(|v| list(v, rest)).collect::<Vec<_>>().join(", "))
-            }
-        }
-    }
-    let values: Vec<String> = t.to_f64().unwrap().iter().map(|v| v.to_string()).collect();
-    format!("  const %{name} : {} = {}\n", t.ty(), list(&values, t.sizes()))
-}
-
 #[test]
 fn products_of_all_signs_with_zero_points() {
     let (m, k, n) = (13, 30, 37);

@@ -11,6 +11,7 @@ mod layout;
 mod memory;
 mod rewrite;
 mod schedule;
+mod strips;
 mod uses;
 mod winograd;
 
@@ -85,9 +86,10 @@ fn drop_unused_constants(p: &mut Program) {
 }
 
 /// Memory and ports.
-fn plan(graph: &Graph, p: Program) -> Plan {
+fn plan(graph: &Graph, mut p: Program) -> Plan {
+    let strips = strips::assign(&mut p);
     let (unpacked, unpacked_bytes) = memory::unpack(&p);
-    let (offsets, arena_bytes) = memory::assign(&p, &unpacked);
+    let (offsets, arena_bytes) = memory::assign(&p, &unpacked, &strips);
     let port = |v: &lapidary_ir::ValueId, kind: BufferKind| {
         let value = graph.value(*v);
         let buffer = p.buffer_ids().find(|b| p.buffer(*b).kind == kind);
@@ -95,5 +97,5 @@ fn plan(graph: &Graph, p: Program) -> Plan {
     };
     let inputs = graph.inputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Input(i as u32))).collect();
     let outputs = graph.outputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Output(i as u32))).collect();
-    Plan { program: p, offsets, arena_bytes, unpacked, unpacked_bytes, inputs, outputs, bounds: vec![] }
+    Plan { program: p, offsets, arena_bytes, unpacked, unpacked_bytes, strips, inputs, outputs, bounds: vec![] }
 }

@@ -1,7 +1,7 @@
 //! Places for temporaries in one arena. Sizes may be symbolic: temporaries share *slots*, whose sizes are the maximum of what they hold.
 
 use lapidary_ir::Dim;
-use lapidary_kernel::{BufferId, BufferKind, Plan, Program, align};
+use lapidary_kernel::{BufferId, BufferKind, Plan, Program, Strips, align};
 
 /// A symbol's size for choosing which slot fits best; any choice is correct.
 const TYPICAL: i64 = 64;
@@ -38,20 +38,22 @@ pub fn unpack(p: &Program) -> (Vec<Option<i64>>, i64) {
 
 /// The offset of every temporary that is not unpacked, and the arena's size in bytes. A slot is reused as soon as the kernel that reads its buffer last is
 /// over.
-pub fn assign(p: &Program, unpacked: &[Option<i64>]) -> (Vec<Option<Dim>>, Dim) {
+pub fn assign(p: &Program, unpacked: &[Option<i64>], strips: &[Strips]) -> (Vec<Option<Dim>>, Dim) {
     let mut first = vec![usize::MAX; p.buffers.len()];
     let mut last = vec![0usize; p.buffers.len()];
     for (i, k) in p.kernels.iter().enumerate() {
+        // The kernels of a run take turns: what one of them uses lives as long as all of them.
+        let run = strips.iter().map(|s| s.first..s.first + s.kernels).find(|run| run.contains(&i)).unwrap_or(i..i + 1);
         for b in k.writes().into_iter().chain(k.reads()) {
             let b = b.0 as usize;
-            first[b] = first[b].min(i);
-            last[b] = i;
+            first[b] = first[b].min(run.start);
+            last[b] = run.end - 1;
         }
     }
-    let mut order: Vec<BufferId> = p
-        .buffer_ids()
-        .filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX && unpacked[b.0 as usize].is_none())
-        .collect();
+    let private = |b: BufferId| strips.iter().any(|s| s.private.iter().any(|(x, ..)| *x == b));
+    let elsewhere = |b: BufferId| unpacked[b.0 as usize].is_none() && !private(b);
+    let mut order: Vec<BufferId> =
+        p.buffer_ids().filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX && elsewhere(*b)).collect();
     order.sort_by_key(|b| (first[b.0 as usize], *b));
     let mut slots: Vec<Slot> = vec![];
     let mut place: Vec<Option<usize>> = vec![None; p.buffers.len()];

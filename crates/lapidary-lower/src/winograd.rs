@@ -24,9 +24,14 @@ const TYPICAL: i64 = 56;
 /// What it takes to be worth it: products a nanosecond, and elements of a transformed tile.
 const PRODUCTS_PER_NS: f64 = 100.0;
 const TRANSFORMED_PER_NS: f64 = 18.0;
-const BYTES_PER_NS: f64 = 20.0;
-/// Transformed data up to this size stays in the caches.
-const CACHED_BYTES: f64 = (8 << 20) as f64;
+/// Bytes a nanosecond from memory, and from the last cache.
+const MEMORY_PER_NS: f64 = 20.0;
+const FAR_PER_NS: f64 = 60.0;
+/// Bytes that the caches of a core hold, and the last one.
+const NEAR_BYTES: f64 = 5e5;
+const CACHED_BYTES: f64 = 8e6;
+/// Tiles of a row that make strips worth it.
+const LEAST_ROWS: f64 = 16.0;
 
 /// Rewrites every convolution that gains by it.
 pub fn rewrite(p: &mut Program) {
@@ -119,12 +124,22 @@ impl Conv {
             return false;
         }
         let (channels, outputs) = (channels as f64, outputs as f64);
-        let (points, tiles) = (images * size(0) * size(1), images * tiles(0) * tiles(1));
+        let (points, strips, row) = (images * size(0) * size(1), images * tiles(0), tiles(1));
+        let tiles = strips * row;
         let positions = (IN * IN) as f64;
         let direct = points * channels * outputs * (TAPS * TAPS) as f64 / PRODUCTS_PER_NS;
         let transformed = positions * tiles * (channels + outputs);
-        let bytes = 4.0 * (positions * channels * outputs + 2.0 * transformed);
-        let memory = if bytes > CACHED_BYTES { bytes / BYTES_PER_NS } else { 0.0 };
+        // Strip by strip, weights are read again for each; all at once, what is transformed goes through memory.
+        let weights = 4.0 * positions * channels * outputs;
+        let by_strips = match weights > NEAR_BYTES {
+            true => strips * weights / FAR_PER_NS,
+            false => 0.0,
+        };
+        let at_once = match 4.0 * transformed > CACHED_BYTES {
+            true => 8.0 * transformed / MEMORY_PER_NS,
+            false => 0.0,
+        };
+        let memory = at_once.min(if row < LEAST_ROWS { at_once } else { by_strips }) + weights / FAR_PER_NS;
         let products = positions * tiles * channels * outputs / PRODUCTS_PER_NS;
         products + transformed / TRANSFORMED_PER_NS + memory < 0.8 * direct
     }
@@ -237,8 +252,11 @@ impl Conv {
     /// The products of transformed inputs and weights, summed over the channels.
     fn products(&self, p: &mut Program, k: &Kernel, v: BufferId, u: BufferId) -> (BufferId, Kernel) {
         let mut b = self.builder(k, "products");
+        // Strips of tiles come first: they can be taken through all three kernels one by one.
+        let mut others: Vec<AxisId> = self.others.iter().map(|a| b.parallel(&self.names[a.0 as usize], self.extent(*a).clone())).collect();
+        others.push(b.parallel("t0", self.tiles(0)));
         let x = b.parallel("x", Dim::from(IN * IN));
-        let (others, tiles) = self.tile_axes(&mut b);
+        let tiles = [b.parallel("t1", self.tiles(1))];
         let output = b.parallel("o", self.extent(self.outputs).clone());
         let channel = b.axis("c", self.extent(self.channels).clone());
         let at = |last: AxisId| -> Vec<Index> { [x].iter().chain(&others).chain(&tiles).chain([&last]).map(|a| (*a).into()).collect() };

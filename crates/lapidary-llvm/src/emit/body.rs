@@ -7,7 +7,7 @@ use super::machine;
 use super::nest::Nest;
 use super::tile::LANES;
 use lapidary_ir::{Dim, Name, Result};
-use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Kernel, Plan, Program, Schedule, Stmt};
+use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips};
 use rustc_hash::FxHashMap;
 
 /// A kernel without names, its buffers numbered in order of first use.
@@ -63,7 +63,8 @@ pub struct Step {
 pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
     let mut known: FxHashMap<String, usize> = FxHashMap::default();
     let (mut bodies, mut steps) = (vec![], vec![]);
-    for kernel in &plan.program.kernels {
+    for (number, kernel) in plan.program.kernels.iter().enumerate() {
+        let strips = plan.strips.iter().find(|s| (s.first..s.first + s.kernels).contains(&number));
         let mut buffers = kernel.writes();
         let written = buffers.clone();
         kernel.reads().into_iter().for_each(|b| {
@@ -74,12 +75,19 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
         let offset = |b: &BufferId| plan.offsets.get(b.0 as usize).and_then(|o| o.as_ref());
         let invariant: Vec<bool> =
             buffers.iter().map(|b| !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b))).collect();
-        let (anonymous, program) = anonymous(kernel, &plan.program, &buffers);
-        let key = format!("{anonymous:?} {:?} {invariant:?}", program.buffers);
+        let (anonymous, program) = match strips {
+            Some(s) => {
+                let (kernel, program) = of_one_strip(kernel, &plan.program, s);
+                anonymous(&kernel, &program, &buffers)
+            }
+            None => anonymous(kernel, &plan.program, &buffers),
+        };
+        let strip_axes = strips.map_or(0, |s| s.axes);
+        let key = format!("{anonymous:?} {:?} {invariant:?} {strip_axes}", program.buffers);
         let body = match known.get(&key) {
             Some(b) => *b,
             None => {
-                let code = choose(&anonymous, &program, cpu).map_err(|mut e| {
+                let code = choose(&anonymous, &program, cpu, strip_axes).map_err(|mut e| {
                     e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", kernel.name)));
                     e
                 })?;
@@ -93,7 +101,32 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
     Ok((bodies, steps))
 }
 
-fn choose(kernel: &Kernel, program: &Program, cpu: Cpu) -> Result<Code> {
+/// The kernel with its private buffers as large as one strip.
+fn of_one_strip(kernel: &Kernel, program: &Program, strips: &Strips) -> (Kernel, Program) {
+    let (mut k, mut p) = (kernel.clone(), program.clone());
+    for (b, dims, _) in &strips.private {
+        let flat = |index: &mut [Index]| dims.iter().for_each(|d| index[*d] = Index::from(0));
+        for e in &mut k.exprs {
+            if let ExprKind::Load { buffer, index, .. } = &mut e.kind
+                && buffer == b
+            {
+                flat(index);
+            }
+        }
+        for s in &mut k.body {
+            if let Stmt::Store { buffer, index, .. } = s
+                && buffer == b
+            {
+                flat(index);
+            }
+        }
+        let buffer = p.buffer_mut(*b);
+        buffer.dims = buffer.dims.iter().enumerate().map(|(d, size)| if dims.contains(&d) { Dim::from(1) } else { size.clone() }).collect();
+    }
+    (k, p)
+}
+
+fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize) -> Result<Code> {
     if let Some(c) = Contract::of(kernel, program, cpu) {
         return Ok(Code::Contract(Box::new(c)));
     }
@@ -101,7 +134,7 @@ fn choose(kernel: &Kernel, program: &Program, cpu: Cpu) -> Result<Code> {
         Some(Schedule::Contract { n, m, .. }) => n.last().or(m.last()).map(|a| AxisId(*a)),
         _ => None,
     };
-    Ok(Code::Nest(Nest::of(kernel, program, fallback)?))
+    Ok(Code::Nest(Nest::of(kernel, program, fallback, strip_axes)?))
 }
 
 fn anonymous(kernel: &Kernel, program: &Program, buffers: &[BufferId]) -> (Kernel, Program) {

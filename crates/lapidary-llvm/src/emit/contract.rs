@@ -266,6 +266,11 @@ impl Contract {
             scratch_bytes,
         })
     }
+    /// Chunks of one point of the first `axes` axes, which are batch axes.
+    pub fn chunks_in_strip(&self, kernel: &Kernel, axes: usize) -> Dim {
+        let inner = self.batch.iter().filter(|a| usize::from(a.0) >= axes).fold(Dim::from(1), |n, a| &n * kernel.extent(*a));
+        &(&inner * &self.row_blocks) * &self.panel_blocks
+    }
     /// Bytes of zeros for one row.
     fn zero_bytes(&self, kernel: &Kernel) -> i64 {
         let one = Dim::from(1);

@@ -1,14 +1,14 @@
 //! The main module of a library: the descriptor that the runtime reads, `sizes`, one `run` per version, and the exported functions.
 //! Layouts are those of `lapidary_runtime::abi`.
 
-use super::body::{Body, Step, kernel_type};
-use super::ir::{Ir, V};
+use super::body::{Body, Code, Step, kernel_type};
+use super::ir::{IntCmp, Ir, V};
 use super::machine;
 use super::sizes::emit_sizes;
 use crate::weights::Weights;
 use indexmap::IndexMap;
 use lapidary_ir::{Diagnostic, Dim, Name, Result};
-use lapidary_kernel::{BufferKind, Cpu, Plan, Port};
+use lapidary_kernel::{BufferKind, Cpu, Plan, Port, Strips};
 use lapidary_runtime::abi;
 
 /// One code version: bodies and steps.
@@ -22,9 +22,13 @@ impl Version {
     pub fn body_name(&self, body: usize) -> String {
         format!("lap_body_{}_{body}", machine::short_name(self.cpu))
     }
-    /// Scratch that any kernel needs.
-    fn scratch_bytes(&self) -> Dim {
-        self.bodies.iter().fold(Dim::from(0), |most, b| most.maximum(b.code.scratch_bytes()))
+    /// Scratch that any kernel, or run of kernels, needs.
+    fn scratch_bytes(&self, plan: &Plan) -> Dim {
+        let most = self.bodies.iter().fold(Dim::from(0), |most, b| most.maximum(b.code.scratch_bytes()));
+        plan.strips.iter().fold(most, |most, s| {
+            let inner = self.steps[s.first..s.first + s.kernels].iter().map(|step| self.bodies[step.body].code.scratch_bytes());
+            most.maximum(&(&inner.fold(Dim::from(0), |most, b| most.maximum(b)) + &s.private_bytes))
+        })
     }
 }
 
@@ -109,7 +113,7 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
     let mut version_words = vec![];
     for v in versions {
         let run = emit_run(&mut d, plan, v, sanitize);
-        let scratch = v.scratch_bytes();
+        let scratch = v.scratch_bytes(plan);
         version_words.extend([d.string(machine::short_name(v.cpu)), ir.c64(machine::required(v.cpu) as i64), run, d.extent(&scratch), null]);
     }
 
@@ -192,8 +196,18 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
 fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, sanitize: bool) -> V {
     let ir = d.ir;
     let short = machine::short_name(v.cpu);
-    let steps = || v.steps.iter().zip(&plan.program.kernels).filter(|(_, k)| !plan.runs_once(k)).map(|(s, _)| s);
-    let thunks: Vec<V> = steps().enumerate().map(|(i, s)| emit_thunk(ir, v, s, &format!("lap_step_{short}_{i}"), sanitize)).collect();
+    let steps = v.steps.iter().zip(&plan.program.kernels).enumerate().filter(|(_, (_, k))| !plan.runs_once(k));
+    let steps: Vec<(usize, &Step)> = steps.map(|(number, (s, _))| (number, s)).collect();
+    // What is called, and how many chunks it has; a run of kernels is one call.
+    let mut calls: Vec<(V, &Dim)> = vec![];
+    for (number, step) in steps {
+        let name = format!("lap_step_{short}_{number}");
+        match plan.strips.iter().find(|s| (s.first..s.first + s.kernels).contains(&number)) {
+            Some(s) if s.first == number => calls.push((emit_strips(d, v, s, &name, sanitize), &s.count)),
+            Some(_) => {}
+            None => calls.push((emit_thunk(ir, v, step, &name, sanitize), v.bodies[step.body].code.chunks())),
+        }
+    }
     let run = ir.function(&format!("lap_run_{short}"), ir.function_type(ir.i64(), &[ir.ptr()]));
     ir.set_internal(run);
     machine::set_cpu(ir, run, None, sanitize);
@@ -203,8 +217,7 @@ fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, sanitize: bool) -> V {
     let (bufs, values, scratch) = (field(0), field(1), field(2));
     let parallel_type = ir.function_type(ir.void(), &[ir.ptr(), ir.ptr(), ir.i64()]);
     let parallel_for = ir.function("lap_rt_parallel_for", parallel_type);
-    for (step, thunk) in steps().zip(thunks) {
-        let chunks = v.bodies[step.body].code.chunks();
+    for (thunk, chunks) in calls {
         match chunks.as_const() {
             Some(0) => {}
             Some(1) => {
@@ -221,6 +234,57 @@ fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, sanitize: bool) -> V {
     }
     ir.ret(Some(ir.c64(0)));
     run
+}
+
+/// A kernel function whose chunks are strips, each taken through all kernels of a run.
+fn emit_strips(d: &mut Describer, v: &Version, strips: &Strips, name: &str, sanitize: bool) -> V {
+    let ir = d.ir;
+    let f = ir.function(name, kernel_type(ir));
+    ir.set_internal(f);
+    machine::set_cpu(ir, f, None, sanitize);
+    let (bufs, values, begin, end, scratch) = (ir.arg(f, 0), ir.arg(f, 1), ir.arg(f, 2), ir.arg(f, 3), ir.arg(f, 4));
+    let entry = ir.block(f);
+    ir.at_end(entry);
+    let size = |d: &mut Describer, dim: &Dim| match d.slot(dim) {
+        Some(slot) => ir.load(ir.i64(), ir.gep(ir.i64(), values, ir.c64(slot as i64)), 8),
+        None => ir.c64(dim.as_const().unwrap_or(0)),
+    };
+    let own = size(d, &strips.private_bytes);
+    let rest = ir.gep_bytes(scratch, own);
+    let mut calls = vec![];
+    for step in &v.steps[strips.first..strips.first + strips.kernels] {
+        let table = ir.alloca(ir.array(ir.ptr(), step.buffers.len().max(1) as u64), 8);
+        for (i, b) in step.buffers.iter().enumerate() {
+            let p = match strips.private.iter().find(|(x, ..)| x == b) {
+                Some((_, _, at)) => {
+                    let at = size(d, at);
+                    ir.gep_bytes(scratch, at)
+                }
+                None => ir.load(ir.ptr(), ir.gep(ir.ptr(), bufs, ir.c64(b.0 as i64)), 8),
+            };
+            ir.store(p, ir.gep(ir.ptr(), table, ir.c64(i as i64)), 8);
+        }
+        // Contractions have several chunks a strip, which come one after the other.
+        let each = match &v.bodies[step.body].code {
+            Code::Contract(c) => c.chunks_in_strip(&v.bodies[step.body].kernel, strips.axes),
+            Code::Nest(_) => Dim::from(1),
+        };
+        calls.push((ir.function(&v.body_name(step.body), kernel_type(ir)), table, size(d, &each)));
+    }
+    let (turn, done) = (ir.block(f), ir.block(f));
+    ir.cond_br(ir.icmp(IntCmp::LLVMIntSLT, begin, end), turn, done);
+    let before = entry;
+    ir.at_end(turn);
+    let strip = ir.phi(ir.i64(), &[(begin, before)]);
+    let next = ir.add(strip, ir.c64(1));
+    for (body, table, each) in calls {
+        ir.call(kernel_type(ir), body, &[table, values, ir.mul(strip, each), ir.mul(next, each), rest]);
+    }
+    ir.add_incoming(strip, next, turn);
+    ir.cond_br(ir.icmp(IntCmp::LLVMIntSLT, next, end), turn, done);
+    ir.at_end(done);
+    ir.ret(None);
+    f
 }
 
 /// `void prepare(weights, unpacked)`: the steps that depend on constants alone. Gives the bytes of scratch memory that they need behind the

@@ -35,7 +35,8 @@ pub struct Nest {
 
 impl Nest {
     /// The nest of a kernel whose schedule is not a contraction (or a contraction that is run as a window along `fallback`).
-    pub fn of(kernel: &Kernel, program: &Program, fallback: Option<AxisId>) -> Result<Nest> {
+    /// With `strips`, each point of that many first axes is one chunk.
+    pub fn of(kernel: &Kernel, program: &Program, fallback: Option<AxisId>, strips: usize) -> Result<Nest> {
         let vector = match (&kernel.schedule, fallback) {
             (_, Some(a)) => Some(a),
             (Some(Schedule::Map { vector } | Schedule::Window { vector } | Schedule::Row { vector }), _) => Some(AxisId(*vector)),
@@ -70,6 +71,10 @@ impl Nest {
         // Weights of a depthwise convolution: read once per vector, not once per row.
         let stationary = parallel && blocks.as_const() == Some(1) && vector.is_some_and(|a| varies_along(kernel, program, a, &rows));
         let tiles_per_chunk = if stationary && !serial { tiles_per_chunk.maximum(&Dim::from(STATIONARY_ROWS)) } else { tiles_per_chunk };
+        let tiles_per_chunk = match strips {
+            0 => tiles_per_chunk,
+            n => rows.iter().filter(|a| usize::from(a.0) >= n).fold(blocks.clone(), |t, a| &t * kernel.extent(*a)).maximum(&one),
+        };
         let chunks = if serial { one } else { tiles.ceil_div(&tiles_per_chunk) };
         let mut end = Dim::from(0);
         let scratch = kernel.locals.iter().map(|l| {

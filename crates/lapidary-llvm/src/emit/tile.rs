@@ -277,9 +277,8 @@ fn add_products(ir: &Ir, cpu: Cpu, sum: V, a: V, b: V) -> V {
     let bytes = ir.vec(ir.int(8), 4 * LANES);
     let (a, b) = (ir.zext(ir.bitcast(a, bytes), ir.int(16)), ir.sext(ir.bitcast(b, bytes), ir.int(16)));
     // Sums of pairs, sixteen words at a time, then of neighbours.
-    let pairs: Vec<V> = (0..LANES / 4)
-        .map(|i| ir.intrinsic("llvm.x86.avx2.pmadd.wd", &[], &[ir.part(a, 16 * i, 16), ir.part(b, 16 * i, 16)]))
-        .collect();
+    let pairs: Vec<V> =
+        (0..LANES / 4).map(|i| ir.intrinsic("llvm.x86.avx2.pmadd.wd", &[], &[ir.part(a, 16 * i, 16), ir.part(b, 16 * i, 16)])).collect();
     let each: Vec<V> = pairs
         .chunks(2)
         .map(|p| {

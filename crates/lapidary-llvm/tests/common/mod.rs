@@ -88,6 +88,21 @@ pub fn random(dtype: DType, sizes: &[usize], seed: u64) -> Tensor {
     }
 }
 
+/// A constant of the text form.
+pub fn constant(name: &str, t: &Tensor) -> String {
+    fn list(values: &[String], sizes: &[usize]) -> String {
+        match sizes.split_first() {
+            None => values[0].clone(),
+            Some((n, rest)) => {
+                let each = values.len() / n.max(&1);
+                format!("[{}]", values.chunks(each.max(1)).map(|v| list(v, rest)).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+    let values: Vec<String> = t.to_f64().unwrap().iter().map(|v| v.to_string()).collect();
+    format!("  const %{name} : {} = {}\n", t.ty(), list(&values, t.sizes()))
+}
+
 pub fn close(name: &str, got: &Tensor, want: &Tensor, rtol: f64) {
     assert_eq!((got.dtype(), got.sizes()), (want.dtype(), want.sizes()), "{name}");
     let (g, w) = (got.to_f64().unwrap(), want.to_f64().unwrap());

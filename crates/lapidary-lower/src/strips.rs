@@ -1,0 +1,165 @@
+//! Runs of kernels that are computed strip by strip. Where each kernel of a run reads what the one before wrote, at the same points of its
+//! first axes, those points can be taken one after the other through the whole run: what lies between stays in the cache and in the memory of
+//! one thread.
+
+use lapidary_ir::Dim;
+use lapidary_kernel::{AxisId, BufferId, BufferKind, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
+
+/// Bytes between two kernels from which on strips are worth their shorter loops: they leave the caches nearest to a core.
+const LEAST_BYTES: i64 = 2 << 20;
+/// What the caches of a core hold besides a strip.
+const NEAR_BYTES: i64 = 512 << 10;
+/// Fewer strips leave threads without work.
+const LEAST_STRIPS: i64 = 4;
+/// Rows that fill the register tile of a contraction at least twice.
+const LEAST_ROWS: i64 = 16;
+/// Stands for sizes that are known at run time only.
+const TYPICAL: i64 = 64;
+
+/// Finds the runs, and makes their contractions take strips one by one.
+pub fn assign(p: &mut Program) -> Vec<Strips> {
+    let mut out = vec![];
+    let mut first = 0;
+    while first + 1 < p.kernels.len() {
+        match run_from(p, first) {
+            Some(strips) => {
+                let kernels = strips.kernels;
+                p.kernels[first..first + kernels].iter_mut().for_each(|k| leading_batch(k, strips.axes));
+                out.push(strips);
+                first += kernels;
+            }
+            None => first += 1,
+        }
+    }
+    out
+}
+
+/// The longest run that begins with kernel `first`.
+fn run_from(p: &Program, first: usize) -> Option<Strips> {
+    let mut axes = usize::MAX;
+    let mut private = vec![];
+    let mut last = first;
+    while let Some((b, shared)) = p.kernels.get(last + 1).and_then(|next| link(p, last, next)) {
+        // Shorter strips of the run so far would be other strips.
+        if private.is_empty() {
+            axes = shared;
+        } else if shared != axes {
+            break;
+        }
+        private.push(b);
+        last += 1;
+    }
+    if private.is_empty() {
+        return None;
+    }
+    let typical = |d: &Dim| d.eval(&|_| Some(TYPICAL)).unwrap_or(i64::MAX);
+    let k = &p.kernels[first];
+    let count = k.parallel_axes().take(axes).fold(Dim::from(1), |n, a| &n * k.extent(a));
+    let between: i64 = private.iter().map(|b| typical(&Plan::bytes_of(p.buffer(*b).dtype, &p.buffer(*b).elements()))).fold(0, i64::saturating_add);
+    // Each strip reads the contraction's other operand again: from the last cache, which is three times as fast as memory, and once instead of
+    // twice.
+    let again: i64 = p.kernels[first..=last].iter().filter_map(|k| other_bytes(p, k)).filter(|b| *b > NEAR_BYTES).fold(0, i64::saturating_add);
+    if again.saturating_mul(typical(&count)) > between.saturating_mul(6) {
+        return None;
+    }
+    let rows = p.kernels[first..=last].iter().filter_map(|k| rows_in_strip(k, axes)).all(|r| typical(&r) >= LEAST_ROWS);
+    if between < LEAST_BYTES || typical(&count) < LEAST_STRIPS || !rows {
+        return None;
+    }
+    let mut offsets = vec![];
+    let mut bytes = Dim::from(0);
+    for b in &private {
+        offsets.push((*b, strip_dims(p, first, last, *b, axes), bytes.clone()));
+        let buffer = p.buffer(*b);
+        let dims = &offsets.last()?.1;
+        let elements = buffer.dims.iter().enumerate().filter(|(d, _)| !dims.contains(d)).fold(Dim::from(1), |n, (_, d)| &n * d);
+        bytes = &bytes + &align(&Plan::bytes_of(buffer.dtype, &elements));
+    }
+    Some(Strips { first, kernels: last + 1 - first, axes, count, private: offsets, private_bytes: bytes })
+}
+
+/// The bytes of a contraction's packed operand.
+fn other_bytes(p: &Program, k: &Kernel) -> Option<i64> {
+    let Some(Schedule::Contract { b, .. }) = &k.schedule else { return None };
+    let ExprKind::Load { buffer, .. } = &k.exprs.get(*b as usize)?.kind else { return None };
+    let buffer = p.buffer(*buffer);
+    Plan::bytes_of(buffer.dtype, &buffer.elements()).as_const()
+}
+
+/// The rows that a contraction has within a strip.
+fn rows_in_strip(k: &Kernel, axes: usize) -> Option<Dim> {
+    match &k.schedule {
+        Some(Schedule::Contract { m, .. }) => {
+            Some(m.iter().filter(|a| usize::from(**a) >= axes).fold(Dim::from(1), |n, a| &n * k.extent(AxisId(*a))))
+        }
+        _ => None,
+    }
+}
+
+/// The temporary through which kernel `at` feeds `next` and nobody else, and how many first axes it is written and read along alike.
+fn link(p: &Program, at: usize, next: &Kernel) -> Option<(BufferId, usize)> {
+    let k = &p.kernels[at];
+    // Of other kernels it is not known whether there are strips enough for all threads.
+    if !k.name.starts_with(WINOGRAD) || !next.name.starts_with(WINOGRAD) {
+        return None;
+    }
+    let &[b] = k.writes().as_slice() else { return None };
+    let only = p.kernels.iter().enumerate().all(|(i, k)| (i == at + 1 || !k.reads().contains(&b)) && (i == at || !k.writes().contains(&b)));
+    let elementwise = |k: &Kernel| matches!(k.schedule, Some(Schedule::Map { .. } | Schedule::Contract { .. }));
+    if p.buffer(b).kind != BufferKind::Temp || !only || !next.reads().contains(&b) || k.serial || next.serial || !elementwise(k) || !elementwise(next)
+    {
+        return None;
+    }
+    let (stored, loaded) = (stored(k, b), loaded(next, b));
+    let same = |a: &AxisId| {
+        let dim = dim_of(&stored, *a);
+        k.is_parallel(*a)
+            && next.is_parallel(*a)
+            && k.extent(*a) == next.extent(*a)
+            && dim.is_some()
+            && dim == dim_of(&loaded, *a)
+            && !vector(k, *a)
+            && !vector(next, *a)
+    };
+    let axes = (0..k.parallel as u16).map(AxisId).take_while(same).count();
+    (axes > 0).then_some((b, axes))
+}
+
+fn vector(k: &Kernel, a: AxisId) -> bool {
+    matches!(&k.schedule, Some(Schedule::Map { vector }) if *vector == a.0)
+        || matches!(&k.schedule, Some(Schedule::Contract { n, .. }) if n.contains(&a.0))
+}
+
+/// The dim in which every index has the axis alone, and nowhere else.
+fn dim_of(indices: &[&Vec<Index>], a: AxisId) -> Option<usize> {
+    let dim = indices.first()?.iter().position(|i| i.as_axis() == Some(a))?;
+    let alone = |index: &&Vec<Index>| index.iter().enumerate().all(|(d, i)| if d == dim { i.as_axis() == Some(a) } else { !i.mentions(a) });
+    indices.iter().all(alone).then_some(dim)
+}
+
+fn stored(k: &Kernel, b: BufferId) -> Vec<&Vec<Index>> {
+    let of = |s: &'_ Stmt| -> bool { matches!(s, Stmt::Store { buffer, .. } if *buffer == b) };
+    k.body.iter().filter(|s| of(s)).filter_map(|s| if let Stmt::Store { index, .. } = s { Some(index) } else { None }).collect()
+}
+
+fn loaded(k: &Kernel, b: BufferId) -> Vec<&Vec<Index>> {
+    let of = |e: &'_ ExprKind| -> bool { matches!(e, ExprKind::Load { buffer, .. } if *buffer == b) };
+    k.exprs.iter().filter(|e| of(&e.kind)).filter_map(|e| if let ExprKind::Load { index, .. } = &e.kind { Some(index) } else { None }).collect()
+}
+
+/// The dims of a private buffer that the strips' axes walk.
+fn strip_dims(p: &Program, first: usize, last: usize, b: BufferId, axes: usize) -> Vec<usize> {
+    let writer = (first..=last).find(|i| p.kernels[*i].writes().contains(&b)).unwrap_or(first);
+    let stored = stored(&p.kernels[writer], b);
+    (0..axes as u16).filter_map(|a| dim_of(&stored, AxisId(a))).collect()
+}
+
+/// A contraction takes the strips' axes as its first batch axes, so that its pieces come strip by strip.
+fn leading_batch(k: &mut Kernel, axes: usize) {
+    if let Some(Schedule::Contract { batch, m, .. }) = &mut k.schedule {
+        let leading: Vec<u16> = (0..axes as u16).collect();
+        m.retain(|a| !leading.contains(a));
+        batch.retain(|a| !leading.contains(a));
+        batch.splice(0..0, leading);
+    }
+}
