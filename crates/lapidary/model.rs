@@ -307,6 +307,12 @@ impl Model {
         let expanded = self.executable()?;
         native::load(expanded.graph(), jobs).map_err(|e| text::with_lines(expanded.graph(), e))
     }
+    /// As [`Model::load`], for a library that counts the time of each kernel, and the kernels.
+    pub fn load_profiled(&self, jobs: usize) -> Result<(native::Loaded, lapidary_kernel::Plan)> {
+        let expanded = self.executable()?;
+        let options = CompileOptions { jobs, profile: true, ..CompileOptions::default() };
+        native::load_with(expanded.graph(), options).map_err(|e| text::with_lines(expanded.graph(), e))
+    }
     /// Replaces every call of one of the model's functions by the function's body, as running and compiling do.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result, Tensor, ValueId};
 use lapidary_kernel::{Bounds, Cpu, Kernel, Plan, WINOGRAD};
-pub use lapidary_llvm::loaded::{Context, Info, Library};
+pub use lapidary_llvm::loaded::{Context, Info, KernelTime, Library, counter};
 pub use lapidary_llvm::{KernelReport, WeightsMode};
 pub use lapidary_lower::LowerOptions;
 use lapidary_ops::Datum;
@@ -42,6 +42,8 @@ pub struct CompileOptions {
     pub sanitize_thread: bool,
     /// Keep the names of local functions.
     pub symbols: bool,
+    /// Count the time of each kernel.
+    pub profile: bool,
     pub lower: LowerOptions,
 }
 
@@ -56,6 +58,7 @@ impl Default for CompileOptions {
             jobs,
             sanitize_thread: false,
             symbols: false,
+            profile: false,
             lower: LowerOptions::default(),
         }
     }
@@ -203,6 +206,7 @@ fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compil
         emit,
         sanitize_thread: options.sanitize_thread,
         symbols: options.symbols,
+        profile: options.profile,
     };
     let made = lapidary_llvm::compile(plan, &options, path)?;
     let template = |label: &str| {
@@ -269,15 +273,21 @@ pub struct Loaded {
 
 /// Compiles a graph for this machine and loads it.
 pub fn load(graph: &Graph, jobs: usize) -> Result<Loaded> {
+    Ok(load_with(graph, CompileOptions { jobs, ..CompileOptions::default() })?.0)
+}
+
+/// As [`load`], with options; the CPU is this machine's. Gives the plan that the library was made of, too.
+pub fn load_with(graph: &Graph, options: CompileOptions) -> Result<(Loaded, Plan)> {
     if !AVAILABLE {
         return Err(no_code_generation());
     }
     let fail = |e: std::io::Error| Diagnostic::error("temporary", format!("no temporary folder can be made: {e}"));
     let folder = tempfile::Builder::new().prefix("lapidary-").tempdir().map_err(fail)?;
     let path = folder.path().join("libmodel.so");
-    let options = CompileOptions { cpus: this_machine()?, jobs, ..CompileOptions::default() };
-    compile(graph, &path, &options)?;
-    Ok(Loaded { library: Library::open(&path)?, _folder: folder })
+    let options = CompileOptions { cpus: this_machine()?, ..options };
+    let plan = lower(graph, &options.lower)?;
+    generate(&plan, &path, &options, &mut Compiled::default())?;
+    Ok((Loaded { library: Library::open(&path)?, _folder: folder }, plan))
 }
 
 /// The inputs or outputs of a library, as arrays must fit them.

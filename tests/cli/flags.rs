@@ -333,7 +333,16 @@ mod native {
             assert!(figures["latency_ms"][field].is_number());
         }
         assert!(figures["load_ms"].is_number() && figures["memory_bytes"].as_u64().unwrap() > 0);
-        ends(2, &["bench", &w.text("libcnn.so"), "--profile"]);
+        let (_, refused) = ends(2, &["bench", &w.text("libcnn.so"), "--profile"]);
+        assert!(refused.contains("compile it with --profile"), "{refused}");
+        compile(&w, "libtimed.so", &["--profile"]);
+        let timed = json(&["bench", &w.text("libtimed.so"), "--profile", "--seconds", "0.05"]);
+        assert!(timed["kernels"].as_array().unwrap().iter().all(|k| k["ms"].as_f64().unwrap() > 0.0 && k["operations"].is_null()));
+        let figures = json(&["bench", CNN, "--profile", "--seconds", "0.05", "--threads", "1"]);
+        let kernels = figures["kernels"].as_array().unwrap();
+        let sum: f64 = kernels.iter().map(|k| k["ms"].as_f64().unwrap()).sum();
+        assert!(sum > 0.0 && kernels.iter().any(|k| k["nodes"].as_str().unwrap().contains("node_Conv_116")), "{figures}");
+        assert!(kernels.iter().all(|k| k["bytes"].as_f64().unwrap() > 0.0), "{figures}");
         ends(2, &["run", &w.text("libcnn.so"), "--backend", "eval", "--inputs", ARRAYS]);
     }
 

@@ -1,4 +1,4 @@
-use crate::{AxisId, Expr, ExprId, ExprKind, Guard, Index, Schedule};
+use crate::{AxisId, Expr, ExprId, ExprKind, Guard, Index, Plan, Schedule};
 use lapidary_ir::{DType, Dim, Dims, Name, Tensor};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -201,6 +201,45 @@ impl Kernel {
             }
         }
         dims.iter().filter(|d| !d.is_const()).flat_map(|d| d.symbols()).collect()
+    }
+    /// The floating-point and integer operations of the kernel, a product and its sum counted apart, and the bytes of the buffers that it reads and
+    /// writes: of a buffer read in part (gather) no more than is read.
+    pub fn work(&self, p: &Program) -> (Dim, Dim) {
+        let points = |axes: &[AxisId]| self.parallel_axes().chain(axes.iter().copied()).fold(Dim::from(1), |n, a| &n * self.extent(a));
+        let (mut operations, mut bytes) = (Dim::from(0), Dim::from(0));
+        let mut moved: Vec<(BufferId, Dim)> = vec![];
+        for s in &self.body {
+            let axes: Vec<AxisId> = match s {
+                Stmt::Let { local, .. } => self.local(*local).axes.clone(),
+                Stmt::Reduce { local, over, .. } => self.local(*local).axes.iter().chain(over).copied().collect(),
+                Stmt::Store { axes, .. } => axes.clone(),
+            };
+            let turns = points(&axes);
+            let (mut each, mut work, mut seen) = (i64::from(matches!(s, Stmt::Reduce { .. })), s.exprs(), BTreeSet::new());
+            while let Some(e) = work.pop() {
+                if !seen.insert(e) {
+                    continue;
+                }
+                let kind = &self.expr(e).kind;
+                each += i64::from(matches!(kind, ExprKind::Unary(..) | ExprKind::Binary(..)));
+                if let ExprKind::Load { buffer, .. } = kind {
+                    let all = p.buffer(*buffer).elements();
+                    moved.push((*buffer, all.minimum(&turns)));
+                }
+                work.extend(kind.operands());
+            }
+            if let Stmt::Store { buffer, .. } = s {
+                moved.push((*buffer, p.buffer(*buffer).elements().minimum(&turns)));
+            }
+            operations = &operations + &(&turns * &Dim::from(each));
+        }
+        let mut known: BTreeSet<BufferId> = BTreeSet::new();
+        for (b, elements) in moved {
+            if known.insert(b) {
+                bytes = &bytes + &Plan::bytes_of(p.buffer(b).dtype, &elements);
+            }
+        }
+        (operations, bytes)
     }
     /// Expressions that statements need, transitively; the others are left over from rewriting.
     pub fn live_exprs(&self) -> Vec<bool> {

@@ -62,7 +62,7 @@ pub fn compile(plan: &Plan, options: &CompileOptions, out: &Path) -> Result<Repo
     let label = Label { name: &name, weights: &weights, weights_file: side.then_some(side_name.as_str()), build_id: id.digest(), shared: !archive };
     let context = Context::create();
     let ir = Ir::new(&context, "library");
-    library::emit(&ir, plan, &versions, &label, options.sanitize_thread)?;
+    library::emit(&ir, plan, &versions, &label, options)?;
     modules.insert(0, machine::translate(&ir, &machine::machine()?, options.sanitize_thread, form)?);
 
     let mut report = Report { weights_bytes: weights.bytes, ..Report::default() };
@@ -82,7 +82,14 @@ pub fn compile(plan: &Plan, options: &CompileOptions, out: &Path) -> Result<Repo
     };
     let folder = tempfile::Builder::new().prefix(".lapidary-").tempdir_in(&target).map_err(|e| io("cannot write here", &target, e))?;
     let temporary = |e| io("cannot write a temporary file", folder.path(), e);
-    let mut parts = Parts { folder: folder.path(), objects: vec![], name: &name, sanitize: options.sanitize_thread, symbols: options.symbols };
+    let mut parts = Parts {
+        folder: folder.path(),
+        objects: vec![],
+        name: &name,
+        sanitize: options.sanitize_thread,
+        symbols: options.symbols,
+        profile: options.profile,
+    };
     if form == Form::Object {
         for (i, m) in modules.iter().enumerate() {
             parts.objects.push(format!("{i}.o"));

@@ -35,6 +35,8 @@ pub struct Parts<'a> {
     pub sanitize: bool,
     /// Keep names of local functions.
     pub symbols: bool,
+    /// Export the times of the kernels.
+    pub profile: bool,
 }
 
 impl Parts<'_> {
@@ -58,7 +60,8 @@ impl Parts<'_> {
     /// A shared library that exports two functions.
     pub fn shared(&self) -> Result<PathBuf> {
         let runtime = self.runtime()?;
-        let script = format!("{{ global: lapidary_v1; {}_v1; local: *; }};\n", self.name);
+        let profile = if self.profile { "lapidary_profile; " } else { "" };
+        let script = format!("{{ global: lapidary_v1; {}_v1; {profile}local: *; }};\n", self.name);
         let file = self.folder.join("exports.map");
         std::fs::write(&file, script).map_err(|e| io("cannot write a temporary file", &file, e))?;
         let mut before = vec!["-shared", "-nostartfiles", "-o", "library.so"];

@@ -20,10 +20,20 @@ pub struct Info {
     pub symbols: Vec<Option<String>>,
 }
 
+/// What one kernel of a library took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelTime {
+    pub name: String,
+    /// The graph's nodes that it computes, with commas.
+    pub nodes: String,
+    /// Of the CPU's counter, which runs at a constant rate.
+    pub ticks: u64,
+}
+
 struct Opened {
     api: &'static Api,
     /// Keeps the code in memory.
-    _library: libloading::Library,
+    library: libloading::Library,
 }
 
 // SAFETY: the table is constant, and its functions may be called from any thread.
@@ -37,6 +47,12 @@ pub struct Library {
     opened: Arc<Opened>,
     pub inputs: Vec<Info>,
     pub outputs: Vec<Info>,
+}
+
+/// The CPU's counter, by which [`KernelTime`] counts.
+pub fn counter() -> u64 {
+    // SAFETY: every x86-64 CPU has it.
+    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 fn failed(message: impl Into<String>, path: &Path) -> Diagnostics {
@@ -60,9 +76,22 @@ impl Library {
         let Some(api) = api.filter(|a| a.abi_version == 1) else {
             return Err(failed("the library has another version of the interface", path));
         };
-        let opened = Arc::new(Opened { api, _library: library });
+        let opened = Arc::new(Opened { api, library });
         let (inputs, outputs) = (describe(api, 0)?, describe(api, 1)?);
         Ok(Library { opened, inputs, outputs })
+    }
+    /// The time that each kernel took so far, over all contexts and runs; `None` for a library that was not compiled to count it.
+    pub fn profile(&self) -> Option<Vec<KernelTime>> {
+        // SAFETY: in an emitted library the function of this name has this type, and gives a table of that layout: the number of kernels, their
+        // times, and two names each. Times are only added up, by whole words.
+        unsafe {
+            let entry = self.opened.library.get::<unsafe extern "C" fn() -> *const *const c_void>(b"lapidary_profile\0").ok()?;
+            let table = entry();
+            let (n, ticks) = (*table as usize, (*table.add(1)).cast::<u64>());
+            let text = |i: usize| CStr::from_ptr((*table.add(i)).cast()).to_string_lossy().into_owned();
+            let kernel = |i| KernelTime { name: text(2 + 2 * i), nodes: text(3 + 2 * i), ticks: ticks.add(i).read_volatile() };
+            Some((0..n).map(kernel).collect())
+        }
     }
     /// A context with that many threads (0: one per core), and its weights from a given file or from beside the library.
     pub fn context(&self, threads: i32, weights: Option<&Path>) -> Result<Context> {

@@ -16,6 +16,8 @@ pub struct CompileOptions {
     pub sanitize_thread: bool,
     /// Keep the names of functions, for profilers and debuggers: step `i` of the program is `lap_step_VERSION_i`.
     pub symbols: bool,
+    /// Count the time of each kernel: [`Library::profile`](crate::loaded::Library::profile) reads it.
+    pub profile: bool,
 }
 
 impl Default for CompileOptions {
@@ -28,6 +30,7 @@ impl Default for CompileOptions {
             emit: Emit::Library,
             sanitize_thread: false,
             symbols: false,
+            profile: false,
         }
     }
 }

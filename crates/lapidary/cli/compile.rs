@@ -48,6 +48,9 @@ pub struct Compile {
     /// Keep the names of the library's functions, for profilers and debuggers
     #[arg(long)]
     symbols: bool,
+    /// Count the time of each kernel, for `bench --profile`
+    #[arg(long)]
+    profile: bool,
     /// Print each node with the template that computes it, host calls, and where intermediate values lie
     #[arg(long, help_heading = "Code")]
     report: bool,
@@ -166,7 +169,7 @@ impl Compile {
         let cpus = CompileOptions::cpus_of(&self.cpu)?;
         let sanitize_thread = self.sanitize == Some(Sanitizer::Thread);
         let lower = lapidary::LowerOptions { exact_conv: self.exact_conv };
-        Ok(CompileOptions { cpus, weights, emit, jobs: global.jobs(), sanitize_thread, symbols: self.symbols, lower })
+        Ok(CompileOptions { cpus, weights, emit, jobs: global.jobs(), sanitize_thread, symbols: self.symbols, profile: self.profile, lower })
     }
 
     /// A name that no library can have is refused before any work is done.

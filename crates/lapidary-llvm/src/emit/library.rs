@@ -5,6 +5,7 @@ use super::body::{Body, Code, Step, kernel_type};
 use super::ir::{IntCmp, Ir, V};
 use super::machine;
 use super::sizes::emit_sizes;
+use crate::CompileOptions;
 use crate::weights::Weights;
 use indexmap::IndexMap;
 use lapidary_ir::{Diagnostic, Dim, Name, Result};
@@ -105,14 +106,16 @@ impl Describer<'_, '_> {
 }
 
 /// Emits everything but the bodies.
-pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize: bool) -> Result<()> {
+pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, options: &CompileOptions) -> Result<()> {
+    let sanitize = options.sanitize_thread;
     let symbols = plan.symbols();
     let mut d = Describer { ir, symbols: &symbols, slots: IndexMap::new(), strings: IndexMap::new() };
     let null = ir.zero(ir.ptr());
 
+    let ticks = options.profile.then(|| emit_profile(&mut d, plan));
     let mut version_words = vec![];
     for v in versions {
-        let run = emit_run(&mut d, plan, v, sanitize);
+        let run = emit_run(&mut d, plan, v, ticks, sanitize);
         let scratch = v.scratch_bytes(plan);
         version_words.extend([d.string(machine::short_name(v.cpu)), ir.c64(machine::required(v.cpu) as i64), run, d.extent(&scratch), null]);
     }
@@ -193,19 +196,19 @@ pub fn emit(ir: &Ir, plan: &Plan, versions: &[Version], label: &Label, sanitize:
 }
 
 /// `i64 run(frame)`: every step in order, straight.
-fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, sanitize: bool) -> V {
+fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, ticks: Option<V>, sanitize: bool) -> V {
     let ir = d.ir;
     let short = machine::short_name(v.cpu);
     let steps = v.steps.iter().zip(&plan.program.kernels).enumerate().filter(|(_, (_, k))| !plan.runs_once(k));
     let steps: Vec<(usize, &Step)> = steps.map(|(number, (s, _))| (number, s)).collect();
     // What is called, and how many chunks it has; a run of kernels is one call.
-    let mut calls: Vec<(V, &Dim)> = vec![];
+    let mut calls: Vec<(usize, V, &Dim)> = vec![];
     for (number, step) in steps {
         let name = format!("lap_step_{short}_{number}");
         match plan.strips.iter().find(|s| (s.first..s.first + s.kernels).contains(&number)) {
-            Some(s) if s.first == number => calls.push((emit_strips(d, v, s, &name, sanitize), &s.count)),
+            Some(s) if s.first == number => calls.push((number, emit_strips(d, v, s, &name, sanitize), &s.count)),
             Some(_) => {}
-            None => calls.push((emit_thunk(ir, v, step, &name, sanitize), v.bodies[step.body].code.chunks())),
+            None => calls.push((number, emit_thunk(ir, v, step, &name, sanitize), v.bodies[step.body].code.chunks())),
         }
     }
     let run = ir.function(&format!("lap_run_{short}"), ir.function_type(ir.i64(), &[ir.ptr()]));
@@ -217,7 +220,9 @@ fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, sanitize: bool) -> V {
     let (bufs, values, scratch) = (field(0), field(1), field(2));
     let parallel_type = ir.function_type(ir.void(), &[ir.ptr(), ir.ptr(), ir.i64()]);
     let parallel_for = ir.function("lap_rt_parallel_for", parallel_type);
-    for (thunk, chunks) in calls {
+    let now = || ir.intrinsic("llvm.readcyclecounter", &[], &[]);
+    for (number, thunk, chunks) in calls {
+        let before = ticks.map(|_| now());
         match chunks.as_const() {
             Some(0) => {}
             Some(1) => {
@@ -231,9 +236,39 @@ fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, sanitize: bool) -> V {
                 ir.call(parallel_type, parallel_for, &[frame, thunk, n]);
             }
         }
+        if let (Some(ticks), Some(before)) = (ticks, before) {
+            let place = ir.gep(ir.i64(), ticks, ir.c64(number as i64));
+            let spent = ir.sub(now(), before);
+            ir.store(ir.add(ir.load(ir.i64(), place, 8), spent), place, 8);
+        }
     }
     ir.ret(Some(ir.c64(0)));
     run
+}
+
+/// The times of the kernels, in ticks of the CPU's counter, and `const Profile *lapidary_profile(void)`, which tells where they are. Gives the
+/// times. A run of kernels counts as its first.
+fn emit_profile(d: &mut Describer, plan: &Plan) -> V {
+    let ir = d.ir;
+    let kernels = &plan.program.kernels;
+    let ticks = ir.zeroed_global("lap_ticks", 8 * kernels.len().max(1) as u64, 8);
+    let mut words = vec![ir.c64(kernels.len() as i64), ticks];
+    for (i, k) in kernels.iter().enumerate() {
+        let run = plan.strips.iter().find(|s| s.first == i).map_or(1, |s| s.kernels);
+        let mut nodes: Vec<&str> = vec![];
+        kernels[i..i + run].iter().flat_map(|k| &k.origin).for_each(|n| {
+            if !nodes.contains(&&**n) {
+                nodes.push(n)
+            }
+        });
+        words.extend([d.string(&k.name), d.string(&nodes.join(", "))]);
+    }
+    let table = d.table("lap_profile", &words);
+    let f = ir.function("lapidary_profile", ir.function_type(ir.ptr(), &[]));
+    ir.set_exported(f);
+    ir.at_end(ir.block(f));
+    ir.ret(Some(table));
+    ticks
 }
 
 /// A kernel function whose chunks are strips, each taken through all kernels of a run.
