@@ -24,4 +24,4 @@ pub use index::{Atom, AxisId, Guard, Index, delinearize, linearize};
 pub use moves::{LAYOUT, Move, PACK, WINOGRAD};
 pub use plan::{ARENA_ALIGN, Bounds, Plan, Port, Strips, align};
 pub use program::{Axis, Buffer, BufferId, BufferKind, Check, Kernel, Local, LocalId, Program, ReduceOp, Stmt};
-pub use schedule::{Cpu, Schedule, Target};
+pub use schedule::{Cpu, QUAD, Schedule, Target};

@@ -1,4 +1,4 @@
-use crate::{AxisId, Expr, ExprId, ExprKind, Guard, Index, Plan, Schedule};
+use crate::{AxisId, BinaryOp, Expr, ExprId, ExprKind, Guard, Index, Plan, Schedule};
 use lapidary_ir::{DType, Dim, Dims, Name, Tensor};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -201,6 +201,21 @@ impl Kernel {
             }
         }
         dims.iter().filter(|d| !d.is_const()).flat_map(|d| d.symbols()).collect()
+    }
+    /// The load within a factor of a product of 8-bit codes, and whether 128 is added to it (which makes signed codes unsigned ones).
+    pub fn code(&self, factor: ExprId) -> Option<(ExprId, bool)> {
+        let (e, moved) = match self.expr(factor).kind {
+            ExprKind::Binary(BinaryOp::Add, v, by) if matches!(self.expr(by).kind, ExprKind::Const(s) if s.as_i64() == 128) => (v, true),
+            _ => (factor, false),
+        };
+        let ExprKind::Cast(load) = self.expr(e).kind else { return None };
+        let codes = match self.expr(load).dtype {
+            DType::U8 => !moved,
+            DType::I8 => true,
+            _ => false,
+        };
+        let codes = codes && matches!(self.expr(load).kind, ExprKind::Load { .. });
+        codes.then_some((load, moved))
     }
     /// The floating-point and integer operations of the kernel, a product and its sum counted apart, and the bytes of the buffers that it reads and
     /// writes: of a buffer read in part (gather) no more than is read.

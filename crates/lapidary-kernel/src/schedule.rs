@@ -29,6 +29,9 @@ impl Schedule {
     }
 }
 
+/// Products of 8-bit codes that one instruction adds up in a lane: neighbours along the inner sum.
+pub const QUAD: i64 = 4;
+
 /// What scheduling and emission need to know of a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {

@@ -8,15 +8,13 @@ use crate::graph::copy_kernel;
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, Program, ReduceOp,
-    Schedule, Stmt, linearize,
+    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, Program, QUAD,
+    ReduceOp, Schedule, Stmt, linearize,
 };
 use rustc_hash::FxHashMap;
 
 /// Columns of a panel: one AVX-512 register of f32, two of AVX2.
 pub const PANEL: i64 = 16;
-/// Products of codes that one instruction adds up.
-pub const QUAD: i64 = 4;
 
 /// The roles of a contraction's axes and loads.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,23 +54,12 @@ fn operand<'a>(k: &'a Kernel, e: ExprId) -> Option<Operand<'a>> {
     }
 }
 
-/// A factor of a sum in i32: a code of this type; signed ones count as unsigned when 128 is added.
+/// A factor of a sum in i32: an unsigned code on the left, a signed one on the right; signed ones count as unsigned when 128 is added.
 fn code<'a>(k: &'a Kernel, e: ExprId, left: bool) -> Option<Operand<'a>> {
-    let (e, moved) = match k.expr(e).kind {
-        ExprKind::Binary(BinaryOp::Add, v, by) if matches!(k.expr(by).kind, ExprKind::Const(s) if s.as_i64() == 128) => (v, true),
-        _ => (e, false),
-    };
-    let ExprKind::Cast(load) = k.expr(e).kind else { return None };
-    let unsigned = match k.expr(load).dtype {
-        DType::U8 => !moved,
-        DType::I8 => moved,
-        _ => return None,
-    };
-    let signed = k.expr(load).dtype == DType::I8 && !moved;
+    let (load, moved) = k.code(e)?;
+    let unsigned = (k.expr(load).dtype == DType::U8) != moved;
     match &k.expr(load).kind {
-        ExprKind::Load { buffer, index, guard, .. } if if left { unsigned } else { signed } => {
-            Some(Operand { expr: load, buffer: *buffer, index, guard })
-        }
+        ExprKind::Load { buffer, index, guard, .. } if unsigned == left => Some(Operand { expr: load, buffer: *buffer, index, guard }),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 //! one thread.
 
 use lapidary_ir::Dim;
-use lapidary_kernel::{AxisId, BufferId, BufferKind, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
+use lapidary_kernel::{AxisId, BufferId, BufferKind, Expr, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
 
 /// Bytes between two kernels from which on strips are worth their shorter loops: they leave the caches nearest to a core.
 const LEAST_BYTES: i64 = 2 << 20;
@@ -138,13 +138,23 @@ fn dim_of(indices: &[&Vec<Index>], a: AxisId) -> Option<usize> {
 }
 
 fn stored(k: &Kernel, b: BufferId) -> Vec<&Vec<Index>> {
-    let of = |s: &'_ Stmt| -> bool { matches!(s, Stmt::Store { buffer, .. } if *buffer == b) };
-    k.body.iter().filter(|s| of(s)).filter_map(|s| if let Stmt::Store { index, .. } = s { Some(index) } else { None }).collect()
+    fn index(s: &Stmt, b: BufferId) -> Option<&Vec<Index>> {
+        match s {
+            Stmt::Store { buffer, index, .. } if *buffer == b => Some(index),
+            _ => None,
+        }
+    }
+    k.body.iter().filter_map(|s| index(s, b)).collect()
 }
 
 fn loaded(k: &Kernel, b: BufferId) -> Vec<&Vec<Index>> {
-    let of = |e: &'_ ExprKind| -> bool { matches!(e, ExprKind::Load { buffer, .. } if *buffer == b) };
-    k.exprs.iter().filter(|e| of(&e.kind)).filter_map(|e| if let ExprKind::Load { index, .. } = &e.kind { Some(index) } else { None }).collect()
+    fn index(e: &Expr, b: BufferId) -> Option<&Vec<Index>> {
+        match &e.kind {
+            ExprKind::Load { buffer, index, .. } if *buffer == b => Some(index),
+            _ => None,
+        }
+    }
+    k.exprs.iter().filter_map(|e| index(e, b)).collect()
 }
 
 /// The dims of a private buffer that the strips' axes walk.

@@ -7,7 +7,7 @@ use super::scope::AxisValue;
 use super::tile::{self, Factors, Family, LANES};
 use lapidary_ir::{DType, Dim, Result};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, ReduceOp, Schedule, Stmt, linearize,
+    Atom, AxisId, BinaryOp, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, QUAD, ReduceOp, Schedule, Stmt, linearize,
 };
 
 /// Multiply-adds of a chunk: some tens of microseconds.
@@ -20,8 +20,6 @@ const B_BLOCK_BYTES: i64 = 1 << 20;
 const TYPICAL: i64 = 512;
 /// Elements that stand for a row outside the input.
 const PADDING_LIMIT: i64 = 1 << 16;
-/// Codes of a step of the inner sum.
-const QUAD: i64 = 4;
 
 /// A kernel that the tiles can compute, cut into blocks.
 #[derive(Clone, Debug)]
@@ -89,7 +87,7 @@ impl Contract {
         }
         let (a, b) = (ExprId(*a), ExprId(*b));
         let ExprKind::Binary(BinaryOp::Mul, x, y) = kernel.expr(*value).kind else { return None };
-        let ((x, flip_x), (y, flip_y)) = if codes { (code(kernel, x)?, code(kernel, y)?) } else { ((x, false), (y, false)) };
+        let ((x, flip_x), (y, flip_y)) = if codes { (kernel.code(x)?, kernel.code(y)?) } else { ((x, false), (y, false)) };
         let flip = match () {
             () if (x, y) == (a, b) => flip_x,
             () if (x, y) == (b, a) => flip_y,
@@ -277,18 +275,6 @@ impl Contract {
         let elements = (&(&(kernel.extent(self.inner) - &one) * &self.a_stride) + &one).as_const().unwrap_or(1).max(1);
         // Codes are read in groups.
         elements * self.family.factors.element_bytes() + QUAD
-    }
-}
-
-/// The load within a factor of a sum in i32, and whether 128 is added to it.
-fn code(kernel: &Kernel, e: ExprId) -> Option<(ExprId, bool)> {
-    let (e, flip) = match kernel.expr(e).kind {
-        ExprKind::Binary(BinaryOp::Add, v, by) if matches!(kernel.expr(by).kind, ExprKind::Const(s) if s.as_i64() == 128) => (v, true),
-        _ => (e, false),
-    };
-    match kernel.expr(e).kind {
-        ExprKind::Cast(load) => Some((load, flip)),
-        _ => None,
     }
 }
 
