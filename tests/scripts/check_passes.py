@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every pass on every model: `opt --check` keeps its promise, and ONNX Runtime runs what it writes.
 
-usage: check_passes.py [--lapidary BIN] [--only NAME,…] [--passes TEXT] [--limit SECONDS] [--out FILE.json]
+usage: check_passes.py [--lapidary BIN] [--only NAME,…] [--passes TEXT] [--every] [--limit SECONDS] [--out FILE.json]
 
 `--check` compares results before and after each pass with what the pass promises, and those of the written file with the graph's, bit for
 bit. A pass may refuse (exit 2, a message, nothing written): that is counted apart. ONNX Runtime loads what was written and runs it on the
@@ -154,7 +154,7 @@ class Sweep:
             return self.report(name, "-", "FAILED", f"no inputs for it: {e}", 0)
         data = self.work / f"{name}.npz"
         np.savez(data, **inputs)
-        every = FEW if path.stat().st_size > LARGE else EXACT + ROUNDING + LOSSY
+        every = FEW if path.stat().st_size > LARGE and not self.args.every else EXACT + ROUNDING + LOSSY
         for text in [self.args.passes] if self.args.passes else every:
             self.one(name, path, text, data, inputs, before)
 
@@ -197,6 +197,7 @@ def main():
     parser.add_argument("--lapidary", default=str(models.REPOSITORY / "target/debug/lapidary"))
     parser.add_argument("--only", help="names of models, with commas")
     parser.add_argument("--passes", help="one pipeline instead of all; DATA stands for the model's inputs")
+    parser.add_argument("--every", action="store_true", help="every pipeline on large models, too, not one of each family")
     parser.add_argument("--limit", type=float, default=600, help="seconds for each run")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()

@@ -103,10 +103,9 @@ impl<'i, 'c> Emitter<'i, 'c> {
             if !live || guard.is_empty() {
                 continue;
             }
-            // What varies with the rows alone is computed before the point is looked at.
             let mut axes = vec![];
             guard.iter().for_each(|(i, _)| i.axes(&mut axes));
-            if !axes.iter().any(local) || axes.iter().any(|a| nest.vector == Some(*a)) || guard.iter().any(|(i, _)| !i.is_affine()) {
+            if axes.iter().any(|a| nest.vector == Some(*a)) || guard.iter().any(|(i, _)| !i.is_affine()) {
                 return Ok(None);
             }
             guard.iter().filter(|g| !guards.contains(g)).collect::<Vec<_>>().into_iter().for_each(|g| guards.push(g));
