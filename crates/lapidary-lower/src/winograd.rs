@@ -158,10 +158,11 @@ impl Conv {
         let tiles = [b.parallel("t0", self.tiles(0)), b.parallel("t1", self.tiles(1))];
         (others, tiles)
     }
-    /// Dims of transformed data: positions, images, tiles, channels.
+    /// Dims of transformed data: positions, images, tiles, channels. One tile more than there are, lest the positions of a tile lie at powers of two
+    /// from each other, which share few lines of a cache.
     fn dims(&self, last: &Dim) -> Dims {
         let images = self.others.iter().map(|a| self.extent(*a).clone());
-        [Dim::from(IN * IN)].into_iter().chain(images).chain([self.tiles(0), self.tiles(1), last.clone()]).collect()
+        [Dim::from(IN * IN)].into_iter().chain(images).chain([self.tiles(0), &self.tiles(1) + &Dim::from(1), last.clone()]).collect()
     }
     fn temp(p: &mut Program, k: &Kernel, what: &str, dims: Dims) -> BufferId {
         p.add_buffer(Buffer { name: format!("{}.{what}", k.name).into(), dtype: DType::F32, dims, kind: BufferKind::Temp })
