@@ -400,3 +400,22 @@ fn reads_small_types() {
         check(&b.0, &[Tensor::new(dtype, &[n], bytes).unwrap()], 0.0);
     }
 }
+
+#[test]
+fn results_without_elements() {
+    let source = "graph @g(%x: f32[20, 10, 5]) {
+  const %from : i64[2] = [0, 1000]
+  const %to : i64[2] = [20, 1000]
+  %y = Slice(%x, %from, %to) : f32[20, 0, 5]
+  return %y
+}
+";
+    let mut graph = lapidary_ir::text::parse(source, &Default::default()).unwrap();
+    let facts = lapidary_ops::infer_types(&mut graph).unwrap();
+    let plan = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap();
+    let out = folder().join("libnothing.so");
+    lapidary_llvm::compile(&plan, &lapidary_llvm::CompileOptions::default(), &out).unwrap();
+    let lib = lapidary_llvm::loaded::Library::open(&out).unwrap();
+    let got = lib.context(2, None).unwrap().run(&[&random(DType::F32, &[20, 10, 5], 1)]).unwrap();
+    assert_eq!(got[0].sizes(), [20, 0, 5]);
+}

@@ -16,7 +16,8 @@ pub fn assign(p: &mut Program) {
 }
 
 fn choose(p: &Program, k: &Kernel) -> Schedule {
-    if k.serial {
+    // Nothing to do is done in any way.
+    if k.serial || k.parallel_axes().any(|a| k.extent(a).as_const() == Some(0)) {
         return Schedule::Serial;
     }
     if let Some(c) = contract::recognize(p, k).filter(|c| contract::fits(p, k, c)) {

@@ -198,9 +198,6 @@ pub(crate) fn lower_dequantize(c: &mut LowerCtx<'_>) -> Result<()> {
     let none = c.constant(2).and_then(|z| z.to_f64()).is_some_and(|z| z.iter().all(|z| *z == 0.0));
     let zero = if c.has(2) && !none { Some(c.input(2)?) } else { None };
     kernels::check(c, &[&x, &y])?;
-    if x.dtype.is_float() && zero.is_some() {
-        return Err(c.unsupported("codes that are floats have no zero point").into());
-    }
     let mut k = c.kernel();
     let at = kernels::points(&mut k, &x.dims);
     let own = scale_at(c, &k, &at, &scale)?;
