@@ -45,6 +45,13 @@ pub struct Strips {
     pub private_bytes: Dim,
 }
 
+impl Strips {
+    /// The numbers of the run's kernels.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.kernels
+    }
+}
+
 /// A graph input or output, as the C interface describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {
@@ -93,6 +100,10 @@ impl Plan {
         let (inputs, outputs) = (ports(false)?, ports(true)?);
         let unpacked = vec![None; program.buffers.len()];
         Ok(Plan { program, offsets, arena_bytes: end, unpacked, unpacked_bytes: 0, strips: vec![], inputs, outputs, bounds: vec![] })
+    }
+    /// The run that a kernel, by its number, is part of.
+    pub fn strips_of(&self, kernel: usize) -> Option<&Strips> {
+        self.strips.iter().find(|s| s.range().contains(&kernel))
     }
     /// Whether the kernel runs when a context is made, and never again.
     pub fn runs_once(&self, kernel: &Kernel) -> bool {

@@ -290,8 +290,8 @@ fn shared_exprs(k: &Kernel) -> Vec<ExprId> {
     (0..k.exprs.len()).filter(|i| count[*i] >= 2).map(|i| ExprId(i as u32)).collect()
 }
 
-/// The axes beyond the parallel ones on which an expression depends.
-fn local_axes(k: &Kernel, e: ExprId) -> Vec<AxisId> {
+/// The axes on which an expression depends, sorted.
+pub(crate) fn axes_of(k: &Kernel, e: ExprId) -> Vec<AxisId> {
     let (mut seen, mut work, mut out) = (vec![false; k.exprs.len()], vec![e], vec![]);
     while let Some(e) = work.pop() {
         if std::mem::replace(&mut seen[e.0 as usize], true) {
@@ -310,10 +310,14 @@ fn local_axes(k: &Kernel, e: ExprId) -> Vec<AxisId> {
         }
         work.extend(k.expr(e).kind.operands());
     }
-    out.retain(|a| !k.is_parallel(*a));
     out.sort();
     out.dedup();
     out
+}
+
+/// The axes beyond the parallel ones on which an expression depends.
+fn local_axes(k: &Kernel, e: ExprId) -> Vec<AxisId> {
+    axes_of(k, e).into_iter().filter(|a| !k.is_parallel(*a)).collect()
 }
 
 fn depends_on_locals(k: &Kernel, e: ExprId) -> bool {

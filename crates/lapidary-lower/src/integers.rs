@@ -13,7 +13,7 @@
 //! Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2018), §2.3.
 
 use crate::contract;
-use crate::fuse::{inline, merge_origin, single_store, zero};
+use crate::fuse::{axes_of, inline, merge_origin, single_store, zero};
 use crate::rewrite::{AxisMap, Copier, copy_stmt, shell};
 use lapidary_ir::{DType, Dim, Dims};
 use lapidary_kernel::{
@@ -81,6 +81,7 @@ fn factors(k: &Kernel) -> Option<(ExprId, ExprId)> {
 }
 
 /// `(load − zero) · scale`, the load of 8-bit codes; zero and scale the same all along the sum.
+#[derive(Clone, Copy)]
 struct Codes {
     load: ExprId,
     zero: Option<ExprId>,
@@ -154,9 +155,9 @@ fn stripped(k: &Kernel, e: ExprId) -> ExprId {
 
 /// One factor of the new kernel.
 struct Side {
-    /// The code as i32.
+    /// The code, in the type of the sum.
     code: ExprId,
-    /// Its zero point as i32, unless that is 0.
+    /// Its zero point in the same type, unless that is 0.
     zero: Option<ExprId>,
     scale: Option<ExprId>,
 }
@@ -165,9 +166,9 @@ struct Side {
 fn in_integers(p: &mut Program, k: &Kernel, before: &mut Vec<Kernel>) -> Option<Kernel> {
     let (x, y) = factors(k)?;
     let constant = |e: ExprId| matches!(&k.expr(e).kind, ExprKind::Load { buffer, .. } if p.buffer(*buffer).constant().is_some());
-    let (cx, cy) = (codes(k, x)?, codes(k, y)?);
+    let (x, y) = (codes(k, x)?, codes(k, y)?);
     // Constants can be packed for free.
-    let mut sides = [(cx, cy), (codes(k, y)?, codes(k, x)?)];
+    let mut sides = [(x, y), (y, x)];
     if constant(sides[0].0.load) && !constant(sides[0].1.load) {
         sides.swap(0, 1);
     }
@@ -286,8 +287,11 @@ fn right(
     let nonzero = zero.filter(|z| !all_equal(p, n.kernel(), *z, 0));
     if sum == DType::F32 {
         // Numbers at compile time, and no zero points at all.
+        if nonzero.is_some() {
+            return None;
+        }
         let to = recoded(p, *buffer, DType::F32, 0, before);
-        return nonzero.is_none().then(|| Side { code: n.load(to, DType::F32, index), zero: None, scale });
+        return Some(Side { code: n.load(to, DType::F32, index), zero: None, scale });
     }
     if k.expr(c.load).dtype == DType::I8 {
         let load = n.load(*buffer, DType::I8, index);
@@ -362,26 +366,7 @@ fn over_axes_of(k: &Kernel, name: &str, exprs: &[ExprId], over: &[AxisId]) -> (K
     (b, at, used, inner)
 }
 
-/// Every axis on which an expression depends.
-fn axes_of(k: &Kernel, e: ExprId) -> Vec<AxisId> {
-    let (mut work, mut out) = (vec![e], vec![]);
-    while let Some(e) = work.pop() {
-        let kind = &k.expr(e).kind;
-        let mut add = |i: &Index| i.axes(&mut out);
-        match kind {
-            ExprKind::Index(i) => add(i),
-            ExprKind::Within(g) => g.iter().for_each(|(i, _)| add(i)),
-            ExprKind::Load { index, guard, .. } => {
-                index.iter().for_each(&mut add);
-                guard.iter().for_each(|(i, _)| add(i));
-            }
-            _ => {}
-        }
-        work.extend(kind.operands());
-    }
-    out
-}
-
+/// Stores `value` in a buffer over the axes `used` of `k`, and ends the kernel.
 fn finish(p: &mut Program, k: &Kernel, mut b: KernelBuilder, used: Vec<AxisId>, value: ExprId, before: &mut Vec<Kernel>) -> Computed {
     let dims: Dims = used.iter().map(|a| k.extent(*a).clone()).collect();
     let dtype = b.dtype(value);

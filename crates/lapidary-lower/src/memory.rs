@@ -43,7 +43,7 @@ pub fn assign(p: &Program, unpacked: &[Option<i64>], strips: &[Strips]) -> (Vec<
     let mut last = vec![0usize; p.buffers.len()];
     for (i, k) in p.kernels.iter().enumerate() {
         // The kernels of a run take turns: what one of them uses lives as long as all of them.
-        let run = strips.iter().map(|s| s.first..s.first + s.kernels).find(|run| run.contains(&i)).unwrap_or(i..i + 1);
+        let run = strips.iter().map(Strips::range).find(|run| run.contains(&i)).unwrap_or(i..i + 1);
         for b in k.writes().into_iter().chain(k.reads()) {
             let b = b.0 as usize;
             first[b] = first[b].min(run.start);

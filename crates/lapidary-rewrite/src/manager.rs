@@ -380,35 +380,37 @@ impl Manager<'_> {
         }
         Ok(worst)
     }
+    /// Notes where the results `now` break what the pass promises. A promise of rounding is held to twice the model's own noise, where that is
+    /// more.
+    fn hold_to_promise(&mut self, graph: &Graph, pass: &Pass, text: &str, r: &Results, now: &[Vec<Datum>]) -> Result<()> {
+        let mut noise: Option<Vec<Vec<f64>>> = None;
+        for (i, (before, after)) in r.now.iter().zip(now).enumerate() {
+            for (o, ((name, a), b)) in r.names.iter().zip(before).zip(after).enumerate() {
+                let Err(what) = compare::check(pass.effect, 0.0, a, b) else { continue };
+                if pass.effect == Effect::Rounding && noise.is_none() {
+                    noise = Some(self.noise(graph, &r.inputs, now)?);
+                }
+                let own = noise.as_ref().and_then(|n| n.get(i)?.get(o)).copied().unwrap_or(0.0);
+                if compare::check(pass.effect, 2.0 * own, a, b).is_ok() {
+                    let message =
+                        format!("one unit in the last place of inputs and constants changes output '{name}' by {own:.1e} of its largest value");
+                    let note = format!("what pass '{text}' changes is no more than twice that: {what}");
+                    self.ctx.note(Diagnostic::error("ill-conditioned", message).note(note));
+                    continue;
+                }
+                let what = if r.now.len() > 1 { format!("batch {i}: {what}") } else { what };
+                self.report.failures.push(CheckFailure { pass: text.into(), effect: pass.effect, output: name.clone(), what });
+            }
+        }
+        Ok(())
+    }
     /// Computes the results of the changed graph, compares them with what the effect promises and with the first.
     fn measure(&mut self, graph: &Graph, pass: &Pass, text: &str, changed: bool) -> Result<Option<ErrorStats>> {
         let Some(mut r) = self.results.take() else { return Ok(None) };
         if changed {
             let now = self.evaluate(graph, &r.inputs)?;
             if self.options.check == Check::Verify {
-                let mut noise = None;
-                for (i, (before, after)) in r.now.iter().zip(&now).enumerate() {
-                    for (o, ((name, a), b)) in r.names.iter().zip(before).zip(after).enumerate() {
-                        let Err(what) = compare::check(pass.effect, 0.0, a, b) else { continue };
-                        if pass.effect == Effect::Rounding {
-                            let noise = match &mut noise {
-                                Some(noise) => noise,
-                                none => none.insert(self.noise(graph, &r.inputs, &now)?),
-                            };
-                            let noise = noise.get(i).and_then(|n| n.get(o)).copied().unwrap_or(0.0);
-                            if compare::check(pass.effect, 2.0 * noise, a, b).is_ok() {
-                                let message = format!(
-                                    "one unit in the last place of inputs and constants changes output '{name}' by {noise:.1e} of its largest value"
-                                );
-                                let note = format!("what pass '{text}' changes is no more than twice that: {what}");
-                                self.ctx.note(Diagnostic::error("ill-conditioned", message).note(note));
-                                continue;
-                            }
-                        }
-                        let what = if r.now.len() > 1 { format!("batch {i}: {what}") } else { what };
-                        self.report.failures.push(CheckFailure { pass: text.into(), effect: pass.effect, output: name.clone(), what });
-                    }
-                }
+                self.hold_to_promise(graph, pass, text, &r, &now)?;
             }
             r.now = now;
         }

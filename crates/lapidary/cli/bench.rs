@@ -96,7 +96,7 @@ fn work_of(plan: &Plan, inputs: &[&Tensor]) -> Vec<(f64, f64)> {
     };
     let mut out: Vec<(f64, f64)> = p.kernels.iter().map(work).collect();
     for s in &plan.strips {
-        let all = &out[s.first..s.first + s.kernels];
+        let all = &out[s.range()];
         out[s.first] = all.iter().fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
     }
     out

@@ -64,7 +64,7 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
     let mut known: FxHashMap<String, usize> = FxHashMap::default();
     let (mut bodies, mut steps) = (vec![], vec![]);
     for (number, kernel) in plan.program.kernels.iter().enumerate() {
-        let strips = plan.strips.iter().find(|s| (s.first..s.first + s.kernels).contains(&number));
+        let strips = plan.strips_of(number);
         let mut buffers = kernel.writes();
         let written = buffers.clone();
         kernel.reads().into_iter().for_each(|b| {

@@ -88,10 +88,12 @@ impl Contract {
         let (a, b) = (ExprId(*a), ExprId(*b));
         let ExprKind::Binary(BinaryOp::Mul, x, y) = kernel.expr(*value).kind else { return None };
         let ((x, flip_x), (y, flip_y)) = if codes { (kernel.code(x)?, kernel.code(y)?) } else { ((x, false), (y, false)) };
-        let flip = match () {
-            () if (x, y) == (a, b) => flip_x,
-            () if (x, y) == (b, a) => flip_y,
-            () => return None,
+        let flip = if (x, y) == (a, b) {
+            flip_x
+        } else if (x, y) == (b, a) {
+            flip_y
+        } else {
+            return None;
         };
         let factors = if codes { Factors::Codes { flip } } else { Factors::F32 };
         let (n, outer_n) = n.split_last()?;
@@ -99,7 +101,7 @@ impl Contract {
         batch.extend(outer_n);
         let operand = |e: ExprId| match &kernel.expr(e).kind {
             ExprKind::Load { buffer, index, guard, otherwise } => {
-                let zero = otherwise.is_none_or(|o| matches!(kernel.expr(o).kind, ExprKind::Const(s) if s.as_i64() == 0));
+                let zero = otherwise.is_none_or(|o| matches!(kernel.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0));
                 let d = program.buffer(*buffer);
                 let known = if codes { d.dtype.bits() == 8 } else { zero && d.dtype == DType::F32 };
                 let padding = otherwise.filter(|_| !zero);

@@ -27,7 +27,7 @@ impl Version {
     fn scratch_bytes(&self, plan: &Plan) -> Dim {
         let most = self.bodies.iter().fold(Dim::from(0), |most, b| most.maximum(b.code.scratch_bytes()));
         plan.strips.iter().fold(most, |most, s| {
-            let inner = self.steps[s.first..s.first + s.kernels].iter().map(|step| self.bodies[step.body].code.scratch_bytes());
+            let inner = self.steps[s.range()].iter().map(|step| self.bodies[step.body].code.scratch_bytes());
             most.maximum(&(&inner.fold(Dim::from(0), |most, b| most.maximum(b)) + &s.private_bytes))
         })
     }
@@ -205,7 +205,7 @@ fn emit_run(d: &mut Describer, plan: &Plan, v: &Version, ticks: Option<V>, sanit
     let mut calls: Vec<(usize, V, &Dim)> = vec![];
     for (number, step) in steps {
         let name = format!("lap_step_{short}_{number}");
-        match plan.strips.iter().find(|s| (s.first..s.first + s.kernels).contains(&number)) {
+        match plan.strips_of(number) {
             Some(s) if s.first == number => calls.push((number, emit_strips(d, v, s, &name, sanitize), &s.count)),
             Some(_) => {}
             None => calls.push((number, emit_thunk(ir, v, step, &name, sanitize), v.bodies[step.body].code.chunks())),
@@ -287,7 +287,7 @@ fn emit_strips(d: &mut Describer, v: &Version, strips: &Strips, name: &str, sani
     let own = size(d, &strips.private_bytes);
     let rest = ir.gep_bytes(scratch, own);
     let mut calls = vec![];
-    for step in &v.steps[strips.first..strips.first + strips.kernels] {
+    for step in &v.steps[strips.range()] {
         let table = ir.alloca(ir.array(ir.ptr(), step.buffers.len().max(1) as u64), 8);
         for (i, b) in step.buffers.iter().enumerate() {
             let p = match strips.private.iter().find(|(x, ..)| x == b) {
