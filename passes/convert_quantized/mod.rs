@@ -1,6 +1,7 @@
 //! convert-quantized: write weights of few bits as the other operators, without touching their codes.
 //!
-//! * `to=qdq`: ONNX Runtime's MatMulNBits becomes DequantizeLinear and MatMul (and Add, for a bias), which every runtime has.
+//! * `to=qdq`: ONNX Runtime's MatMulNBits becomes DequantizeLinear and MatMul (and Add, for a bias), which every runtime has. Activations are no
+//!   longer rounded where it allowed that (`accuracy_level` 4).
 //! * `to=matmulnbits`: a DequantizeLinear in blocks along the inputs of a MatMul or Gemm becomes MatMulNBits, which ONNX Runtime runs without
 //!   unpacking.
 //! * `to=qoperator`: a Conv, Gemm or MatMul of 8 bits between DequantizeLinear and QuantizeLinear becomes QLinearConv, QLinearMatMul, or

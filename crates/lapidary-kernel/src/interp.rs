@@ -534,13 +534,12 @@ fn copied<'m>(
 ) -> Option<(usize, Vec<u8>)> {
     let [Stmt::Store { buffer: to, index, axes, guard, value }] = k.body.as_slice() else { return None };
     let ExprKind::Load { buffer: from, index: source, guard: inner, otherwise } = &k.expr(*value).kind else { return None };
-    let same = p.buffer(*to).dtype == p.buffer(*from).dtype && p.buffer(*to).dtype.bits().is_multiple_of(8);
+    let dtype = p.buffer(*to).dtype;
     let in_order = index.len() == k.axes.len() && index.iter().enumerate().all(|(i, x)| x.as_axis() == Some(AxisId(i as u16)));
     let whole = index.iter().zip(&p.buffer(*to).dims).zip(&k.axes).all(|((_, d), a)| *d == a.extent);
-    if !same || !in_order || !whole || !axes.is_empty() || !guard.is_empty() || otherwise.is_some() || to == from {
+    if dtype != p.buffer(*from).dtype || !in_order || !whole || !axes.is_empty() || !guard.is_empty() || otherwise.is_some() || to == from {
         return None;
     }
-    let size = p.buffer(*to).dtype.bits() / 8;
     let extents: Vec<usize> = k.axes.iter().map(|a| a.extent.eval(symbol).and_then(|v| usize::try_from(v).ok())).collect::<Option<_>>()?;
     let line = |i: &Index| -> Option<(Vec<i64>, i64)> {
         i.is_affine().then_some(())?;
@@ -552,13 +551,17 @@ fn copied<'m>(
         inner.iter().map(|(i, d)| line(i).and_then(|(c, o)| Some((c, o, d.eval(symbol)?)))).collect::<Option<_>>()?;
     let data = bytes(from.0 as usize);
     let count: usize = extents.iter().product();
-    let mut out = vec![0u8; count.checked_mul(size)?];
+    let mut out = vec![0u8; dtype.bytes_for(count)?];
     let inner_count = extents.last().copied().unwrap_or(1);
+    let row_bits = inner_count * dtype.bits();
     if count == 0 {
         return Some((to.0 as usize, out));
     }
+    if !row_bits.is_multiple_of(8) {
+        return None;
+    }
     let lead = extents.len().saturating_sub(1);
-    let ok = out.par_chunks_mut(inner_count * size).enumerate().all(|(row, chunk)| {
+    let ok = out.par_chunks_mut(row_bits / 8).enumerate().all(|(row, chunk)| {
         let mut at = vec![0i64; extents.len()];
         let mut rest = row;
         for a in (0..lead).rev() {
@@ -569,12 +572,21 @@ fn copied<'m>(
         let base = sum(&strides, start);
         let step = strides.last().copied().unwrap_or(0);
         let bases: Vec<(i64, i64, i64)> = guards.iter().map(|(c, o, d)| (sum(c, *o), c.last().copied().unwrap_or(0), *d)).collect();
-        for (i, cell) in chunk.chunks_exact_mut(size).enumerate() {
-            let i = i as i64;
-            if bases.iter().all(|(b, s, d)| (0..*d).contains(&(b + s * i))) {
-                let Some(element) = usize::try_from(base + step * i).ok().and_then(|f| data.get(f * size..(f + 1) * size)) else { return false };
-                cell.copy_from_slice(element);
+        let from = |i: i64| usize::try_from(base + step * i).ok();
+        let inside = |i: i64| bases.iter().all(|(b, s, d)| (0..*d).contains(&(b + s * i)));
+        if dtype.is_packed() {
+            let (bits, per) = (dtype.bits(), 8 / dtype.bits());
+            let mask = ((1u16 << bits) - 1) as u8;
+            for i in (0..inner_count).filter(|i| inside(*i as i64)) {
+                let Some((f, byte)) = from(i as i64).and_then(|f| Some((f, data.get(f / per)?))) else { return false };
+                chunk[i / per] |= (byte >> (f % per * bits) & mask) << (i % per * bits);
             }
+            return true;
+        }
+        let size = dtype.bits() / 8;
+        for (i, cell) in chunk.chunks_exact_mut(size).enumerate().filter(|(i, _)| inside(*i as i64)) {
+            let Some(element) = from(i as i64).and_then(|f| data.get(f * size..(f + 1) * size)) else { return false };
+            cell.copy_from_slice(element);
         }
         true
     });

@@ -6,6 +6,7 @@
 //! * Views (transpose, slice, reshape, broadcast) are kernels of one load and one store; lowering composes them into indices.
 #![forbid(unsafe_code)]
 
+pub mod blocked;
 mod builder;
 mod compact;
 mod expr;
@@ -18,6 +19,7 @@ mod schedule;
 pub mod text;
 mod verify;
 
+pub use blocked::{Blocked, Blocks, PANEL};
 pub use builder::KernelBuilder;
 pub use expr::{BinaryOp, Expr, ExprId, ExprKind, Scalar, UnaryOp};
 pub use index::{Atom, AxisId, Guard, Index, delinearize, linearize};

@@ -4,36 +4,12 @@
 mod common;
 
 use common::*;
-use lapidary_ir::{DType, Tensor, text};
-use lapidary_kernel::{Cpu, Schedule};
-use lapidary_llvm::CompileOptions;
-use lapidary_ops::{Datum, evaluate, infer_types};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use lapidary_ir::{DType, Tensor};
 
 /// Runs the graph on the inputs, natively and in the evaluator; its products must be tiles of codes.
 fn agrees(source: &str, inputs: &[Tensor], rtol: f64) {
-    let mut graph = text::parse(source, &Default::default()).unwrap_or_else(|e| panic!("{e}\n{source}"));
-    let facts = infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
-    let plan = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
-    let tiles = |k: &lapidary_kernel::Kernel| matches!(k.schedule, Some(Schedule::Contract { .. })) && k.locals.iter().any(|l| l.dtype == DType::I32);
-    assert_eq!(plan.program.kernels.iter().filter(|k| tiles(k)).count(), 1, "{source}");
-    let want = evaluate(&graph, inputs.iter().cloned().map(Datum::from).collect()).unwrap_or_else(|e| panic!("{e}"));
-    for cpu in [Cpu::X86V4, Cpu::X86V3] {
-        if !has(cpu) {
-            eprintln!("skipped: this machine has no {cpu:?}");
-            continue;
-        }
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let out = folder().join(format!("libintegers{}.so", COUNT.fetch_add(1, Ordering::Relaxed)));
-        lapidary_llvm::compile(&plan, &CompileOptions { cpus: vec![cpu], ..CompileOptions::default() }, &out).unwrap_or_else(|e| panic!("{e}"));
-        let lib = lapidary_llvm::loaded::Library::open(&out).unwrap();
-        for threads in [1, 2] {
-            let got = lib.context(threads, None).unwrap().run(&inputs.iter().collect::<Vec<_>>()).unwrap_or_else(|e| panic!("{e}"));
-            for (g, w) in got.iter().zip(&want) {
-                close(&format!("{cpu:?}, {threads} threads: {source}"), g, w.as_tensor().unwrap(), rtol);
-            }
-        }
-    }
+    let codes = |k: &lapidary_kernel::Kernel| k.locals.iter().any(|l| l.dtype == DType::I32);
+    agrees_in_tiles(source, inputs, rtol, &codes);
 }
 
 #[test]

@@ -10,9 +10,9 @@ use lapidary_llvm::CompileOptions;
 use lapidary_ops::{Datum, evaluate, infer_types};
 
 #[test]
-fn weights_of_blocks_are_unpacked_when_a_context_is_made() {
+fn weights_of_8_bit_floats_are_unpacked_when_a_context_is_made() {
     let source = "graph @g(%x: f32[M, 640]) {
-  const %q : i8[640, 640] = splat(3)
+  const %q : f8e4m3fn[640, 640] = splat(3)
   const %s : f32[20, 640] = splat(0.25)
   %w = DequantizeLinear(%q, %s) {axis=0, block_size=32} : f32[640, 640]
   %y = MatMul(%x, %w) : f32[M, 640]

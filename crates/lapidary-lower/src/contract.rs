@@ -4,17 +4,15 @@
 //! Factors are f32, or an unsigned and a signed code of 8 bits whose products are added in i32; the panels of codes hold four neighbours of the
 //! inner sum next to each other for each column.
 
+use crate::blocks;
 use crate::graph::copy_kernel;
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, Program, QUAD,
+    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, PANEL, Program, QUAD,
     ReduceOp, Schedule, Stmt, linearize,
 };
 use rustc_hash::FxHashMap;
-
-/// Columns of a panel: one AVX-512 register of f32, two of AVX2.
-pub const PANEL: i64 = 16;
 
 /// The roles of a contraction's axes and loads.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +64,9 @@ fn code<'a>(k: &'a Kernel, e: ExprId, left: bool) -> Option<Operand<'a>> {
 
 /// The contraction that a kernel is, if it is one that the register tile can compute.
 pub fn recognize(p: &Program, k: &Kernel) -> Option<Contract> {
+    if let Some(c) = k.blocked() {
+        return blocks::recognize(p, k, &c);
+    }
     let (first, rest) = k.body.split_first()?;
     let Stmt::Reduce { local, op: ReduceOp::Sum, over, value } = first else { return None };
     if k.serial || !k.local(*local).axes.is_empty() || over.is_empty() {
@@ -163,10 +164,13 @@ fn in_groups(index: &[Index], axis: AxisId, width: i64) -> bool {
     matches!(parts.as_slice(), [Atom::FloorDiv(x, d), Atom::Mod(y, e)] if whole(x, d) && whole(y, e))
 }
 
+/// The panels that exist: of which buffer, copied how, how large.
+pub type Packed = FxHashMap<(BufferId, Vec<Index>, Dims), BufferId>;
+
 /// Gives every contraction's B the form that the register tile streams. Constants become packed constants (made by the caller's constant
 /// folding), others are packed by a kernel of their own just before.
 pub fn pack(p: &mut Program) {
-    let mut packed: FxHashMap<(BufferId, Vec<Index>, Dims), BufferId> = FxHashMap::default();
+    let mut packed = Packed::default();
     let mut i = 0;
     while i < p.kernels.len() {
         let Some(c) = recognize(p, &p.kernels[i]) else {
@@ -177,6 +181,18 @@ pub fn pack(p: &mut Program) {
             i += 1;
         }
         let k = p.kernels[i].clone();
+        if let Some(b) = k.blocked() {
+            if !blocks::in_panels(&k, &b)
+                && let Some((copies, new)) = blocks::pack(p, &k, &b, &mut packed)
+            {
+                p.kernels[i] = new;
+                let count = copies.len();
+                p.kernels.splice(i..i, copies);
+                i += count;
+            }
+            i += 1;
+            continue;
+        }
         let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { continue };
         if !fits(p, &k, &c) {
             i += 1;
@@ -226,11 +242,14 @@ fn with_room(p: &mut Program, i: usize, c: &Contract) -> bool {
     true
 }
 
-/// Whether the tile can compute it in the layouts that the buffers have by now: codes are read four at a time along the inner sum.
+/// Whether the tile can compute it in the layouts that the buffers have by now, and should: codes are read four at a time along the inner sum, and
+/// putting B into panels for a single row would cost more than the product.
 pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
     let (ExprKind::Load { buffer, index, .. }, Some(inner)) = (&k.expr(c.a).kind, c.k.last()) else { return false };
     if !c.codes {
-        return true;
+        let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { return false };
+        let one_row = c.m.iter().all(|a| k.extent(*a).as_const() == Some(1));
+        return !one_row || k.blocked().is_some() || p.buffer(*buffer).constant().is_some() || streams(p, k, c, *buffer, index);
     }
     linearize(index, &p.buffer(*buffer).dims).coefficient(*inner).and_then(|d| d.as_const()) == Some(1)
 }
@@ -313,11 +332,11 @@ fn packing(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Ind
 }
 
 /// The load of a packing kernel: equal for equal packings.
-fn canonical(k: &Kernel) -> Vec<Index> {
+pub fn canonical(k: &Kernel) -> Vec<Index> {
     k.exprs.iter().filter_map(|e| if let ExprKind::Load { index, .. } = &e.kind { Some(index.clone()) } else { None }).flatten().collect()
 }
 
-fn retarget(k: &mut Kernel, to: BufferId) {
+pub fn retarget(k: &mut Kernel, to: BufferId) {
     for s in &mut k.body {
         if let Stmt::Store { buffer, .. } = s {
             *buffer = to;

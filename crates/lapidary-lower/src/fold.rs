@@ -1,7 +1,7 @@
 //! Kernels that read nothing but constants run at compile time; their results become constants.
 
 use lapidary_ir::{Diagnostics, Tensor};
-use lapidary_kernel::{BufferId, BufferKind, Program, interp};
+use lapidary_kernel::{BufferId, BufferKind, Plan, Program, interp};
 use rustc_hash::FxHashMap;
 
 /// Results larger than this many bytes stay code, which runs once for each context, unless they are hardly larger than what they are made of
@@ -36,7 +36,7 @@ fn foldable(p: &Program, i: usize) -> Option<Vec<BufferId>> {
     let mut bytes = 0i64;
     for b in &writes {
         let b = p.buffer(*b);
-        bytes = bytes.saturating_add(b.elements().as_const()?.saturating_mul(b.dtype.bits() as i64 / 8));
+        bytes = bytes.saturating_add(Plan::bytes_of(b.dtype, &b.elements()).as_const()?);
     }
     let source: usize = reads.iter().filter_map(|b| p.buffer(*b).constant()).map(|t| t.byte_size()).sum();
     // Packing pads to whole panels: a little growth is no growth.

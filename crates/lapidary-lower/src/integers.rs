@@ -12,9 +12,9 @@
 //!
 //! Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2018), §2.3.
 
-use crate::contract;
 use crate::fuse::{axes_of, inline, merge_origin, single_store, zero};
 use crate::rewrite::{AxisMap, Copier, copy_stmt, shell};
+use crate::{blocks, contract};
 use lapidary_ir::{DType, Dim, Dims};
 use lapidary_kernel::{
     AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Program, ReduceOp, Stmt,
@@ -24,6 +24,9 @@ use rustc_hash::FxHashMap;
 /// The most products of two codes of 8 bits whose sum f32 holds exactly, whatever they are: 2^24 / 2^16.
 const MOST_EXACT: i64 = 256;
 
+/// The only kernel that writes a buffer, where there is one.
+pub type Writers<'a, 'k> = &'a dyn Fn(BufferId) -> Option<&'k Kernel>;
+
 /// Rewrites every kernel that it can.
 pub fn rewrite(p: &mut Program) {
     let kernels = std::mem::take(&mut p.kernels);
@@ -32,9 +35,10 @@ pub fn rewrite(p: &mut Program) {
     let mut writer: FxHashMap<BufferId, Option<usize>> = FxHashMap::default();
     for k in kernels {
         let mut new = vec![];
-        let k = match with_codes(p, &k, &|b| writer.get(&b).copied().flatten().map(|i| &done[i])) {
+        let written_by = |b: BufferId| writer.get(&b).copied().flatten().map(|i| &done[i]);
+        let k = match with_codes(p, &k, &written_by) {
             Some(inlined) => in_integers(p, &inlined, &mut new).unwrap_or(k),
-            None => k,
+            None => blocks::rewrite(p, &k, &written_by, &mut new).unwrap_or(k),
         };
         for k in new.into_iter().chain([k]) {
             for b in k.writes() {
@@ -47,7 +51,7 @@ pub fn rewrite(p: &mut Program) {
 }
 
 /// The kernel with what its factors dequantize inlined; `None` where it is no sum of products of codes.
-fn with_codes<'a>(p: &Program, k: &Kernel, writer: &dyn Fn(BufferId) -> Option<&'a Kernel>) -> Option<Kernel> {
+fn with_codes(p: &Program, k: &Kernel, writer: Writers<'_, '_>) -> Option<Kernel> {
     let (x, y) = factors(k)?;
     for e in [x, y] {
         let ExprKind::Load { buffer, .. } = &k.expr(e).kind else { continue };
@@ -67,7 +71,7 @@ fn with_codes<'a>(p: &Program, k: &Kernel, writer: &dyn Fn(BufferId) -> Option<&
 }
 
 /// The two factors of a kernel that begins with a sum of products and then stores.
-fn factors(k: &Kernel) -> Option<(ExprId, ExprId)> {
+pub fn factors(k: &Kernel) -> Option<(ExprId, ExprId)> {
     let (Stmt::Reduce { local, op: ReduceOp::Sum, value, .. }, rest) = k.body.split_first()? else { return None };
     let local = k.local(*local);
     let stores = rest.iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty()));
@@ -327,31 +331,47 @@ fn recoded(p: &mut Program, from: BufferId, dtype: DType, by: i64, before: &mut 
 
 /// Whether an expression is a constant, or the element of a constant tensor, that is `value` wherever it is read.
 fn all_equal(p: &Program, k: &Kernel, e: ExprId, value: i64) -> bool {
+    whole(p, k, e) == Some(value)
+}
+
+/// The whole number that an expression is wherever it is read: a constant, or any element of a constant tensor.
+pub fn whole(p: &Program, k: &Kernel, e: ExprId) -> Option<i64> {
+    let whole = |v: f64| (v.fract() == 0.0 && v.abs() < (1u64 << 53) as f64).then_some(v as i64);
     match &k.expr(stripped(k, e)).kind {
-        ExprKind::Const(s) => s.as_i64() == value,
-        ExprKind::Load { buffer, .. } => p.buffer(*buffer).constant().and_then(|t| t.to_i64()).is_some_and(|v| v.iter().all(|v| *v == value)),
-        _ => false,
+        ExprKind::Const(s) => whole(s.as_f64()),
+        ExprKind::Load { buffer, .. } => {
+            let values = p.buffer(*buffer).constant()?.to_f64()?;
+            let first = *values.first()?;
+            values.iter().all(|v| *v == first).then(|| whole(first)).flatten()
+        }
+        _ => None,
     }
 }
 
 /// What a kernel of its own computes, and how to read it at the points of another.
-struct Computed {
+pub struct Computed {
     buffer: BufferId,
     dtype: DType,
     at: Vec<Index>,
 }
 
 impl Computed {
-    fn load(&self, k: &mut KernelBuilder) -> ExprId {
+    pub fn load(&self, k: &mut KernelBuilder) -> ExprId {
         k.load(self.buffer, self.dtype, self.at.iter().cloned())
     }
 }
 
-/// A kernel over those parallel axes of `k` on which `exprs` depend; gives its builder and what each axis of `k` is there.
-fn over_axes_of(k: &Kernel, name: &str, exprs: &[ExprId], over: &[AxisId]) -> (KernelBuilder, Vec<Index>, Vec<AxisId>, Vec<AxisId>) {
-    let mut used = vec![];
-    exprs.iter().for_each(|e| used.extend(axes_of(k, *e)));
-    let used: Vec<AxisId> = k.parallel_axes().filter(|a| used.contains(a)).collect();
+/// A kernel over the axes of `k` on which `exprs` depend, and the axes `and`, but for `over`; gives its builder and what each axis of `k` is there.
+pub fn over_axes_of(
+    k: &Kernel,
+    name: &str,
+    exprs: &[ExprId],
+    and: &[AxisId],
+    over: &[AxisId],
+) -> (KernelBuilder, Vec<Index>, Vec<AxisId>, Vec<AxisId>) {
+    let mut used: Vec<AxisId> = exprs.iter().flat_map(|e| axes_of(k, *e)).chain(and.iter().copied()).filter(|a| !over.contains(a)).collect();
+    used.sort();
+    used.dedup();
     let mut b = KernelBuilder::new(format!("{}.{name}", k.name), &k.origin);
     let mut at = vec![Index::from(0); k.axes.len()];
     for a in &used {
@@ -367,7 +387,7 @@ fn over_axes_of(k: &Kernel, name: &str, exprs: &[ExprId], over: &[AxisId]) -> (K
 }
 
 /// Stores `value` in a buffer over the axes `used` of `k`, and ends the kernel.
-fn finish(p: &mut Program, k: &Kernel, mut b: KernelBuilder, used: Vec<AxisId>, value: ExprId, before: &mut Vec<Kernel>) -> Computed {
+pub fn finish(p: &mut Program, k: &Kernel, mut b: KernelBuilder, used: Vec<AxisId>, value: ExprId, before: &mut Vec<Kernel>) -> Computed {
     let dims: Dims = used.iter().map(|a| k.extent(*a).clone()).collect();
     let dtype = b.dtype(value);
     let buffer = p.add_buffer(Buffer { name: b.kernel().name.clone(), dtype, dims, kind: BufferKind::Temp });
@@ -378,8 +398,8 @@ fn finish(p: &mut Program, k: &Kernel, mut b: KernelBuilder, used: Vec<AxisId>, 
 }
 
 /// The sums of one factor times the other's zero point.
-fn side_sums(p: &mut Program, k: &Kernel, (side, zero): (ExprId, ExprId), over: &[AxisId], sum: DType, before: &mut Vec<Kernel>) -> Computed {
-    let (mut b, at, used, inner) = over_axes_of(k, "sums", &[side, zero], over);
+pub fn side_sums(p: &mut Program, k: &Kernel, (side, zero): (ExprId, ExprId), over: &[AxisId], sum: DType, before: &mut Vec<Kernel>) -> Computed {
+    let (mut b, at, used, inner) = over_axes_of(k, "sums", &[side, zero], &[], over);
     let mut copier = Copier::new(k, at, 0);
     let side = copier.expr(&mut b, side, &mut |k, l| l.keep(k));
     let total = b.reduce(ReduceOp::Sum, sum, &inner, side);
@@ -394,7 +414,7 @@ fn common_scale(p: &mut Program, n: &mut KernelBuilder, s: ExprId, t: ExprId, be
     if !axes_of(&k, s).is_empty() && !axes_of(&k, t).is_empty() {
         return n.mul(s, t);
     }
-    let (mut b, at, used, _) = over_axes_of(&k, "scale", &[s, t], &[]);
+    let (mut b, at, used, _) = over_axes_of(&k, "scale", &[s, t], &[], &[]);
     let mut copier = Copier::new(&k, at, 0);
     let s = copier.expr(&mut b, s, &mut |k, l| l.keep(k));
     let t = copier.expr(&mut b, t, &mut |k, l| l.keep(k));

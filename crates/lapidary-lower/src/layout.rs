@@ -5,7 +5,10 @@
 use crate::contract;
 use crate::graph::copy_kernel;
 use lapidary_ir::Dims;
-use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprKind, Index, Kernel, LAYOUT, Program, Stmt, linearize};
+use lapidary_kernel::{Atom, AxisId, Buffer, BufferId, BufferKind, ExprKind, Index, Kernel, LAYOUT, Program, Stmt, linearize};
+
+/// A vector of f32.
+const SHORTEST_BLOCK: i64 = 16;
 
 /// Assigns layouts, and adds conversions where an input or output of the program would otherwise be walked by strides.
 pub fn assign(p: &mut Program) {
@@ -40,6 +43,12 @@ fn wishes(p: &Program) -> Vec<Option<usize>> {
 fn kernel_wishes(p: &Program, k: &Kernel) -> Vec<(BufferId, usize)> {
     let mut out = vec![];
     if let Some(c) = contract::recognize(p, k) {
+        // What is read for each row and block lies in this order.
+        for e in k.blocked().iter().flat_map(|b| b.row_operands()) {
+            if let ExprKind::Load { buffer, index, .. } = &k.expr(e).kind {
+                out.push((*buffer, index.len() - 1));
+            }
+        }
         if let (ExprKind::Load { buffer, index, .. }, Some(_)) = (&k.expr(c.a).kind, c.k.last())
             // The channel axis: reduced, alone in its dim, without a guard.
             && let Some(dim) = c.k.iter().rev().find_map(|x| sole_dim(index, *x))
@@ -121,7 +130,7 @@ fn channel_axis(k: &Kernel) -> Option<AxisId> {
         k.body.iter().filter_map(|s| if let Stmt::Reduce { over, .. } = s { Some(over.clone()) } else { None }).flatten().collect();
     for e in &k.exprs {
         if let ExprKind::Load { index, .. } = &e.kind {
-            let slides = |i: &Index| over.iter().any(|x| i.mentions(*x)) && i.terms().len() > 1;
+            let slides = |i: &Index| over.iter().any(|x| i.mentions(*x)) && i.terms().len() > 1 && !in_blocks(k, &over, i);
             let global = index.iter().filter(|i| i.as_axis().is_some_and(|a| over.contains(&a))).count() >= 2;
             if (index.iter().any(slides) || global) && index.len() >= 3 {
                 // Batch comes first, channels next: of the lone parallel axes the last before the window.
@@ -133,6 +142,16 @@ fn channel_axis(k: &Kernel) -> Option<AxisId> {
         }
     }
     None
+}
+
+/// Whether each point reduces a block of its own, long enough to run along it.
+fn in_blocks(k: &Kernel, over: &[AxisId], index: &Index) -> bool {
+    over.iter().any(|x| {
+        let one = index.coefficient(*x).is_some_and(|c| c.as_const() == Some(1));
+        let block = k.extent(*x).as_const().filter(|e| *e >= SHORTEST_BLOCK);
+        let apart = |size: i64| index.terms().iter().all(|(a, c)| *a == Atom::Axis(*x) || c.as_const().is_some_and(|c| c >= size));
+        one && block.is_some_and(apart)
+    })
 }
 
 fn stores(k: &Kernel) -> impl Iterator<Item = (BufferId, &[Index])> {

@@ -2,6 +2,7 @@
 //! function over [`Program`]; [`lower`] runs them all and gives the [`Plan`] that code generation starts from.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod contract;
 mod fold;
 mod fuse;

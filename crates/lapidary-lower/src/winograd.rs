@@ -8,10 +8,10 @@
 //!
 //! Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), §4.
 
-use crate::contract::{self, Contract, PANEL};
+use crate::contract::{self, Contract};
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt};
 use lapidary_ir::{DType, Dim, Dims, Name};
-use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Program, Stmt, WINOGRAD};
+use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD};
 
 /// Outputs of a tile along an axis, taps of the kernel, and inputs of a tile.
 const OUT: i64 = 4;

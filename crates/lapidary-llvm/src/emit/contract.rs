@@ -6,9 +6,12 @@ use super::ir::{IntCmp as I, V};
 use super::scope::AxisValue;
 use super::tile::{self, Factors, Family, LANES};
 use lapidary_ir::{DType, Dim, Result};
+use lapidary_kernel::blocked::{WORD_BITS, packed_index, packed_scale_index};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, QUAD, ReduceOp, Schedule, Stmt, linearize,
+    Atom, AxisId, BinaryOp, Blocked, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, QUAD, ReduceOp, Schedule, Stmt,
+    linearize,
 };
+use std::ops::Deref;
 
 /// Multiply-adds of a chunk: some tens of microseconds.
 const CHUNK_PRODUCTS: i64 = 2 << 20;
@@ -21,9 +24,9 @@ const TYPICAL: i64 = 512;
 /// Elements that stand for a row outside the input.
 const PADDING_LIMIT: i64 = 1 << 16;
 
-/// A kernel that the tiles can compute, cut into blocks.
+/// What a tile multiplies, and where it lies.
 #[derive(Clone, Debug)]
-pub struct Contract {
+pub struct Operands {
     pub family: Family,
     local: LocalId,
     /// Axes with one value per chunk.
@@ -45,6 +48,30 @@ pub struct Contract {
     b_tap: Dim,
     b_inner: Dim,
     b_panel: Dim,
+    /// Steps of the inner sum.
+    steps: Dim,
+    /// Bytes of scratch memory for a row of padding that is not 0.
+    padding_bytes: i64,
+    /// B is weights in blocks.
+    blocks: Option<BlockOperands>,
+    /// Statements of the kernel that the tile computes.
+    statements: usize,
+}
+
+/// What is read for each block besides the factors.
+#[derive(Clone, Debug, Default)]
+struct BlockOperands {
+    scale: Option<BufferId>,
+    minus: Option<BufferId>,
+    row_scale: Option<BufferId>,
+    /// For each row, and for each column.
+    offset: Option<(BufferId, BufferId)>,
+}
+
+/// A kernel that the tiles can compute, cut into blocks.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    operands: Operands,
     /// Rows of a block, a multiple of the tile's.
     block_rows: i64,
     /// Panels of a block.
@@ -55,16 +82,22 @@ pub struct Contract {
     row_blocks: Dim,
     panel_blocks: Dim,
     pub chunks: Dim,
-    /// Steps of the inner sum.
-    steps: Dim,
-    /// Bytes of scratch memory for a row of padding that is not 0.
-    padding_bytes: i64,
     pub scratch_bytes: Dim,
+}
+
+impl Deref for Contract {
+    type Target = Operands;
+    fn deref(&self) -> &Operands {
+        &self.operands
+    }
 }
 
 impl Contract {
     /// `None` where the tiles do not fit; the kernel then runs as a nest of loops.
     pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu) -> Option<Contract> {
+        if let Some(c) = kernel.blocked() {
+            return Contract::of_blocks(kernel, program, cpu, &c);
+        }
         let Some(Schedule::Contract { batch, m, n, k, a, b }) = &kernel.schedule else { return None };
         let axes = |v: &[u16]| v.iter().map(|a| AxisId(*a)).collect::<Vec<_>>();
         let (mut batch, m, n, k) = (axes(batch), axes(m), axes(n), axes(k));
@@ -199,43 +232,12 @@ impl Contract {
         let extent = |x: AxisId| kernel.extent(x).clone();
         let b_base = b_flat.substitute(&|x| if moving(&x) { Index::from(0) } else { x.into() }, &Index::value, &extent);
 
-        let tile_rows = tile::row_counts(cpu)[0];
-        let product = |axes: &[AxisId]| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
-        let rows = product(&m);
-        let panels = n_extent.ceil_div(&lanes);
         // In units of 4 bytes, as are strides from here on.
         let steps = if codes { kernel.extent(*inner).ceil_div(&quad) } else { kernel.extent(*inner).clone() };
         let unit_of = |d: Dim| if codes { d.exact_div(&quad) } else { Some(d) };
         let (b_tap, b_inner, b_panel) = (unit_of(b_tap)?, unit_of(b_inner)?, unit_of(b_panel)?);
-        let depth = (&product(taps) * &steps).as_const().unwrap_or(TYPICAL).max(1);
-        let ceil = |v: i64, by: i64| (v + by - 1) / by;
-        let up = |v: i64, to: i64| ceil(v, to) * to;
-        let most_rows = (A_BLOCK_BYTES / 4 / depth).clamp(tile_rows, 192) / tile_rows * tile_rows;
-        let block_rows = match rows.as_const() {
-            Some(r) => up(ceil(r.max(1), ceil(r.max(1), most_rows)), tile_rows),
-            None => most_rows.min(tile_rows * 8),
-        };
-        let known_rows = rows.as_const().map_or(block_rows, |r| r.clamp(1, block_rows));
-        let vectors = match (rows.as_const(), panels.as_const()) {
-            (Some(1), _) => 1,
-            (_, Some(4)) => 2.min(tile::max_vectors(cpu)),
-            (_, p) => tile::max_vectors(cpu).min(p.unwrap_or(i64::MAX)).max(1),
-        };
-        let by_work = CHUNK_PRODUCTS / (known_rows * depth * LANES as i64);
-        let by_bytes = B_BLOCK_BYTES / (depth * LANES as i64 * 4);
-        let mut block_panels = up(by_work.min(by_bytes).max(1), vectors);
-        if let Some(p) = panels.as_const() {
-            let blocks = ceil(p.max(1), block_panels);
-            block_panels = up(ceil(p.max(1), blocks), vectors);
-        }
-        let (row_blocks, panel_blocks) = (rows.ceil_div(&Dim::from(block_rows)), panels.ceil_div(&Dim::from(block_panels)));
-        let chunks = &(&product(&batch) * &row_blocks) * &panel_blocks;
-        let table = &Dim::from(block_rows * 8) * &product(taps);
-        let coordinates = Dim::from(block_rows * 8 * m.len() as i64);
-        let padding = lapidary_kernel::align(&Dim::from(padding_bytes));
-        let scratch_bytes = &(&lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates)) + &padding;
         let family = Family::new(cpu, a_stride.as_const() == Some(1), b_inner.as_const() == Some(LANES as i64), factors);
-        Some(Contract {
+        let operands = Operands {
             family,
             local: *local,
             batch,
@@ -253,18 +255,131 @@ impl Contract {
             b_tap,
             b_inner,
             b_panel,
-            block_rows,
-            block_panels,
-            vectors,
-            rows,
-            panels,
-            row_blocks,
-            panel_blocks,
-            chunks,
             steps,
             padding_bytes,
-            scratch_bytes,
-        })
+            blocks: None,
+            statements: 1,
+        };
+        Some(Contract::cut(operands, kernel))
+    }
+    /// A product with weights in blocks: codes in panels, a block a tap.
+    fn of_blocks(kernel: &Kernel, program: &Program, cpu: Cpu, c: &Blocked) -> Option<Contract> {
+        let Some(Schedule::Contract { m, n, .. }) = &kernel.schedule else { return None };
+        let m: Vec<AxisId> = m.iter().map(|a| AxisId(*a)).collect();
+        let &[n] = n.as_slice() else { return None };
+        let n = AxisId(n);
+        let extent = |a: AxisId| kernel.extent(a).clone();
+        let load = |e: ExprId| match &kernel.expr(e).kind {
+            ExprKind::Load { buffer, index, .. } => Some((*buffer, index)),
+            _ => None,
+        };
+        let stores = kernel.body[c.statements()..].iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty()));
+        let taps = c.block_axes().to_vec();
+        let at_block: Vec<Index> = taps.iter().map(|a| (*a).into()).collect();
+        let count = taps.iter().fold(Dim::from(1), |d, a| &d * kernel.extent(*a));
+        let dtype = kernel.expr(c.b).dtype;
+        let bits = dtype.bits() as i64;
+        let ((a, a_index), (b, b_index)) = (load(c.a)?, load(c.b)?);
+        let a_flat = linearize(a_index, &program.buffer(a).dims);
+        if !stores || *b_index != packed_index(&n.into(), &at_block, &c.inner.into(), bits, &extent) {
+            return None;
+        }
+        let words = kernel.extent(c.inner).exact_div(&Dim::from(WORD_BITS / bits))?;
+        let a_stride = a_flat.coefficient(c.inner)?;
+        if c.codes && a_stride.as_const() != Some(1) {
+            return None;
+        }
+        let mut operands = BlockOperands::default();
+        if let Some(blocks) = &c.blocks {
+            // Rows count through the axes of `m` in order, each row with one element for each block.
+            let by_row = m.iter().chain(&taps).fold(Index::from(0), |i, x| i.scale(kernel.extent(*x)).add(&(*x).into()));
+            let of_row = |e: ExprId| load(e).filter(|(b, i)| linearize(i, &program.buffer(*b).dims) == by_row).map(|(b, _)| b);
+            let by_column = packed_scale_index(&n.into(), &at_block, &extent);
+            let of_column = |e: ExprId| load(e).filter(|(_, i)| **i == by_column).map(|(b, _)| b);
+            let maybe = |e: Option<ExprId>| e.map(|e| of_row(e).ok_or(())).transpose();
+            operands.scale = Some(of_column(blocks.scale)?);
+            operands.minus = maybe(blocks.minus).ok()?;
+            operands.row_scale = maybe(blocks.row_scale).ok()?;
+            if let Some((row, column)) = blocks.offset {
+                operands.offset = Some((of_row(row)?, of_column(column)?));
+            }
+        }
+        let factors = Factors::Blocks(tile::Blocks {
+            bits: bits as u32,
+            signed: dtype.is_signed_int(),
+            zero: c.zero,
+            codes: c.codes,
+            scaled: operands.scale.is_some(),
+            minus: operands.minus.is_some(),
+            row_scale: operands.row_scale.is_some(),
+            offset: operands.offset.is_some(),
+        });
+        let lanes = Dim::from(LANES as i64);
+        let block = &words * &lanes;
+        let operands = Operands {
+            family: Family::new(cpu, a_stride.as_const() == Some(1), true, factors),
+            local: c.result(),
+            batch: vec![],
+            m,
+            n,
+            taps,
+            inner: c.inner,
+            a,
+            a_flat,
+            a_guard: vec![],
+            a_padding: None,
+            a_stride,
+            b,
+            b_base: Index::from(0),
+            b_tap: block.clone(),
+            b_inner: lanes,
+            b_panel: &count * &block,
+            steps: words,
+            padding_bytes: 0,
+            blocks: Some(operands),
+            statements: c.statements(),
+        };
+        Some(Contract::cut(operands, kernel))
+    }
+    /// Chooses blocks of rows and columns.
+    fn cut(operands: Operands, kernel: &Kernel) -> Contract {
+        let cpu = operands.family.cpu();
+        let tile_rows = tile::row_counts(cpu)[0];
+        let product = |axes: &[AxisId]| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
+        let (rows, taps) = (product(&operands.m), product(&operands.taps));
+        let panels = kernel.extent(operands.n).ceil_div(&Dim::from(LANES as i64));
+        // Of A in units of 4 bytes, and of B's panels.
+        let words = (&taps * &operands.steps).as_const().unwrap_or(TYPICAL).max(1);
+        let depth = words * operands.family.factors.products();
+        let ceil = |v: i64, by: i64| (v + by - 1) / by;
+        let up = |v: i64, to: i64| ceil(v, to) * to;
+        let most_rows = (A_BLOCK_BYTES / 4 / depth).clamp(tile_rows, 192) / tile_rows * tile_rows;
+        let block_rows = match rows.as_const() {
+            Some(r) => up(ceil(r.max(1), ceil(r.max(1), most_rows)), tile_rows),
+            None => most_rows.min(tile_rows * 8),
+        };
+        // Of weights in blocks few rows are usual.
+        let typical_rows = if operands.blocks.is_some() { tile_rows } else { block_rows };
+        let known_rows = rows.as_const().map_or(typical_rows, |r| r.clamp(1, block_rows));
+        let vectors = match (rows.as_const(), panels.as_const()) {
+            (Some(1), _) => 1,
+            (_, Some(4)) => 2.min(tile::max_vectors(cpu)),
+            (_, p) => tile::max_vectors(cpu).min(p.unwrap_or(i64::MAX)).max(1),
+        };
+        let by_work = CHUNK_PRODUCTS / (known_rows * depth * LANES as i64);
+        let by_bytes = B_BLOCK_BYTES / (words * LANES as i64 * 4);
+        let mut block_panels = up(by_work.min(by_bytes).max(1), vectors);
+        if let Some(p) = panels.as_const() {
+            let blocks = ceil(p.max(1), block_panels);
+            block_panels = up(ceil(p.max(1), blocks), vectors);
+        }
+        let (row_blocks, panel_blocks) = (rows.ceil_div(&Dim::from(block_rows)), panels.ceil_div(&Dim::from(block_panels)));
+        let chunks = &(&product(&operands.batch) * &row_blocks) * &panel_blocks;
+        let table = &Dim::from(block_rows * 8) * &taps;
+        let coordinates = Dim::from(block_rows * 8 * operands.m.len() as i64);
+        let padding = lapidary_kernel::align(&Dim::from(operands.padding_bytes));
+        let scratch_bytes = &(&lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates)) + &padding;
+        Contract { operands, block_rows, block_panels, vectors, rows, panels, row_blocks, panel_blocks, chunks, scratch_bytes }
     }
     /// Chunks of one point of the first `axes` axes, which are batch axes.
     pub fn chunks_in_strip(&self, kernel: &Kernel, axes: usize) -> Dim {
@@ -314,7 +429,7 @@ impl Emitter<'_, '_> {
             }
         };
         let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
-        let tile_type = tile::tile_type(ir);
+        let tile_type = tile::tile_type(ir, c.family.factors);
         let tile_function = ir.function(&c.family.name(), tile_type);
 
         let (first, last) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
@@ -335,7 +450,11 @@ impl Emitter<'_, '_> {
                 s.for_each(ir.c64(0), count, tile_rows, &[], |s, r, _| {
                     let left = min(ir.c64(tile_rows), ir.sub(count, r));
                     let pointers = ir.gep(ir.ptr(), table, ir.mul(r, taps));
-                    let args = [pointers, taps, inner, a_stride, b, b_tap, b_inner, b_panel, tile_memory, left, vectors];
+                    let mut args = vec![pointers, taps, inner, a_stride, b, b_tap, b_inner, b_panel, tile_memory];
+                    if let Some(blocks) = &c.blocks {
+                        args.extend(s.block_arguments(blocks, taps, p, ir.add(row, r))?);
+                    }
+                    args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
                     s.for_each(ir.c64(0), left, 1, &[], |s, i, _| {
                         let at = ir.add(r, i);
@@ -354,11 +473,28 @@ impl Emitter<'_, '_> {
         ir.ret(None);
         Ok(())
     }
+    /// What tiles of weights in blocks read besides, from panel `p` and row `row` on.
+    fn block_arguments(&mut self, c: &BlockOperands, taps: V, panel: V, row: V) -> Result<[V; 5]> {
+        let ir = self.ir;
+        let (rows, columns) = (ir.mul(row, taps), ir.mul(ir.mul(panel, taps), ir.c64(LANES as i64)));
+        let at = |s: &mut Self, b: Option<BufferId>, offset: V| -> Result<V> {
+            Ok(match b {
+                Some(b) => ir.gep(ir.f32(), s.base(b)?, offset),
+                None => ir.zero(ir.ptr()),
+            })
+        };
+        let (of_rows, of_columns) = c.offset.unzip();
+        let (scale, offset) = (at(self, c.scale, columns)?, at(self, of_columns, columns)?);
+        Ok([scale, offset, at(self, c.row_scale, rows)?, at(self, c.minus, rows)?, at(self, of_rows, rows)?])
+    }
+    fn base(&self, b: BufferId) -> Result<V> {
+        let base = self.pointers.get(&b).map(|p| p.base);
+        base.ok_or_else(|| self.broken("an operand is not among the buffers read"))
+    }
     /// The address of an element of a buffer that all lanes share.
     fn operand(&mut self, c: &Contract, b: BufferId, flat: &Index) -> Result<V> {
         let i = self.index(flat)?;
-        let base = self.pointers.get(&b).map(|p| p.base);
-        let base = base.ok_or_else(|| self.broken("an operand is not among the buffers read"))?;
+        let base = self.base(b)?;
         let element = self.ir.int(c.family.factors.element_bytes() as u32 * 8);
         Ok(self.ir.gep(element, base, i))
     }
@@ -453,7 +589,7 @@ impl Emitter<'_, '_> {
             self.places[c.local.0 as usize] = Some(Place::Register(v));
             self.current().locals.push(c.local);
             let kernel = self.kernel;
-            for s in &kernel.body[1..] {
+            for s in &kernel.body[c.statements..] {
                 match s {
                     Stmt::Let { local, value } => {
                         let v = self.expr(*value)?;

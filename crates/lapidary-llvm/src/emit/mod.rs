@@ -16,4 +16,5 @@ pub mod scope;
 pub mod sizes;
 pub mod statements;
 pub mod tile;
+mod tile_blocks;
 pub mod types;

@@ -7,10 +7,13 @@
 //!
 //! Tiles of codes multiply four unsigned by four signed bytes in each lane and add them up in i32: with 512-bit registers in one instruction
 //! (`vpdpbusd`), else in 16-bit pairs (`vpmaddwd`), which no product overflows.
+//!
+//! Tiles of weights in blocks (`tile_blocks`) take codes of 2, 4 or 8 bits out of words as they go, and scale what each block sums up to.
 
 use super::ir::{IntCmp as I, Ir, T, V};
-use super::machine;
-use lapidary_kernel::Cpu;
+use super::{machine, tile_blocks};
+use lapidary_kernel::blocked::WORD_BITS;
+use lapidary_kernel::{Cpu, QUAD};
 
 /// Lanes of a vector, and columns of a panel.
 pub const LANES: u32 = 16;
@@ -35,6 +38,24 @@ pub enum Factors {
         /// A holds signed bytes, which count as unsigned when 128 is added: their top bit flipped.
         flip: bool,
     },
+    /// Floats, or signed bytes, by codes of few bits in blocks.
+    Blocks(Blocks),
+}
+
+/// What tiles of weights in blocks read, see `lapidary_kernel::blocked`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blocks {
+    pub bits: u32,
+    pub signed: bool,
+    /// Taken from each code before it is multiplied by a float.
+    pub zero: i64,
+    /// A holds signed bytes.
+    pub codes: bool,
+    /// Blocks have scales; without, the sum is one block.
+    pub scaled: bool,
+    pub minus: bool,
+    pub row_scale: bool,
+    pub offset: bool,
 }
 
 impl Factors {
@@ -43,12 +64,22 @@ impl Factors {
         match self {
             Factors::F32 => 4,
             Factors::Codes { .. } => 1,
+            Factors::Blocks(b) if b.codes => 1,
+            Factors::Blocks(_) => 4,
+        }
+    }
+    /// Products of a step of the inner sum, in units of what a fused multiply-add of f32 does.
+    pub fn products(self) -> i64 {
+        match self {
+            Factors::F32 | Factors::Codes { .. } => 1,
+            Factors::Blocks(b) if b.codes => WORD_BITS / i64::from(b.bits) / QUAD,
+            Factors::Blocks(b) => WORD_BITS / i64::from(b.bits),
         }
     }
     /// The type of the sums.
     pub fn sum(self, ir: &Ir) -> T {
         match self {
-            Factors::F32 => ir.f32(),
+            Factors::F32 | Factors::Blocks(_) => ir.f32(),
             Factors::Codes { .. } => ir.int(32),
         }
     }
@@ -79,9 +110,15 @@ impl Family {
     pub fn name(self) -> String {
         let flag = |b: bool, yes: &'static str, no: &'static str| if b { yes } else { no };
         let factors = match self.factors {
-            Factors::F32 => "",
-            Factors::Codes { flip: false } => "_u8",
-            Factors::Codes { flip: true } => "_i8",
+            Factors::F32 => String::new(),
+            Factors::Codes { flip: false } => "_u8".into(),
+            Factors::Codes { flip: true } => "_i8".into(),
+            Factors::Blocks(b) => {
+                let marks = [(b.codes, 'c'), (b.scaled, 's'), (b.minus, 'm'), (b.row_scale, 'r'), (b.offset, 'o')];
+                let marks: String = marks.into_iter().filter(|(on, _)| *on).map(|(_, mark)| mark).collect();
+                let zero = if b.zero < 0 { format!("n{}", -b.zero) } else { b.zero.to_string() };
+                format!("_{}{}{zero}{marks}", flag(b.signed, "i", "u"), b.bits)
+            }
         };
         format!("lap_tile_{}_{}{}{factors}", machine::short_name(self.cpu()), flag(self.a_unit, "u", "s"), flag(self.b_packed, "p", "s"))
     }
@@ -107,18 +144,33 @@ pub fn max_vectors(cpu: Cpu) -> i64 {
 ///
 /// `rows` holds `MR` pointers per tap, `MR` the largest row count of the version. Strides are in units of 4 bytes: an f32, or the four codes of
 /// a step, of which there are `kc`. `out` gets rows of `max_vectors` vectors each.
-pub fn tile_type(ir: &Ir) -> T {
+///
+/// Weights in blocks: a tap is a block, a step a word of codes, and there are five more pointers before the counts: scales and offsets of the first
+/// panel (`[panels, taps, 16]` f32), scales (f32), what to take away (i32) and offsets (f32) of the first row (`[rows, taps]`).
+pub fn tile_type(ir: &Ir, factors: Factors) -> T {
+    let mut arguments = micro_arguments(ir, factors);
+    arguments.extend([ir.i64(); 2]);
+    ir.function_type(ir.void(), &arguments)
+}
+
+fn micro_arguments(ir: &Ir, factors: Factors) -> Vec<T> {
     let (p, i) = (ir.ptr(), ir.i64());
-    ir.function_type(ir.void(), &[p, i, i, i, p, i, i, i, p, i, i])
+    let mut arguments = vec![p, i, i, i, p, i, i, i, p];
+    if matches!(factors, Factors::Blocks(_)) {
+        arguments.extend([p; 5]);
+    }
+    arguments
 }
 
 /// Emits the tiles of one family, and the function that picks one.
 pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
     let cpu = family.cpu();
-    let f = ir.function(&family.name(), tile_type(ir));
+    let f = ir.function(&family.name(), tile_type(ir, family.factors));
     machine::set_cpu(ir, f, Some(cpu), sanitize);
-    let args: Vec<V> = (0..9).map(|i| ir.arg(f, i)).collect();
-    let (n_rows, n_vectors) = (ir.arg(f, 9), ir.arg(f, 10));
+    let micro_type = ir.function_type(ir.void(), &micro_arguments(ir, family.factors));
+    let count = micro_arguments(ir, family.factors).len() as u32;
+    let args: Vec<V> = (0..count).map(|i| ir.arg(f, i)).collect();
+    let (n_rows, n_vectors) = (ir.arg(f, count), ir.arg(f, count + 1));
     ir.at_end(ir.block(f));
     let counts = row_counts(cpu);
     for (at, rows) in counts.iter().enumerate() {
@@ -136,7 +188,12 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
             let mut each = args.clone();
             each[4] = ir.gep(ir.f32(), args[4], ir.mul(v, args[7]));
             each[8] = ir.gep(ir.f32(), args[8], ir.mul(v, ir.c64(LANES as i64)));
-            ir.call(micro_type(ir), one, &each);
+            if matches!(family.factors, Factors::Blocks(_)) {
+                let panel = ir.mul(ir.mul(v, args[1]), ir.c64(LANES as i64));
+                each[9] = ir.gep(ir.f32(), args[9], panel);
+                each[10] = ir.gep(ir.f32(), args[10], panel);
+            }
+            ir.call(micro_type, one, &each);
             let v_next = ir.add(v, ir.c64(1));
             ir.add_incoming(v, v_next, turn);
             ir.cond_br(ir.icmp(I::LLVMIntSLT, v_next, n_vectors), turn, done);
@@ -148,7 +205,7 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
                 ir.cond_br(ir.icmp(I::LLVMIntSGE, n_vectors, ir.c64(vectors)), this, other);
                 let back = micro(ir, family, *rows, vectors, sanitize);
                 ir.at_end(this);
-                ir.call(micro_type(ir), back, &args);
+                ir.call(micro_type, back, &args);
                 ir.ret(None);
                 ir.at_end(other);
             }
@@ -159,20 +216,24 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
     ir.ret(None);
 }
 
-fn micro_type(ir: &Ir) -> T {
-    let (p, i) = (ir.ptr(), ir.i64());
-    ir.function_type(ir.void(), &[p, i, i, i, p, i, i, i, p])
-}
-
-/// One tile: accumulators carried through the loop over taps and the loop over the inner sum.
+/// One tile of so many rows and vectors.
 fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V {
-    let cpu = family.cpu();
-    let f = ir.function(&format!("{}_{rows}x{vectors}", family.name()), micro_type(ir));
+    let f = ir.function(&format!("{}_{rows}x{vectors}", family.name()), ir.function_type(ir.void(), &micro_arguments(ir, family.factors)));
     ir.set_internal(f);
-    machine::set_cpu(ir, f, Some(cpu), sanitize);
+    machine::set_cpu(ir, f, Some(family.cpu()), sanitize);
     ir.attribute(f, "noinline", None);
     let here = ir.here();
+    match family.factors {
+        Factors::Blocks(b) => tile_blocks::emit(ir, f, family, b, rows, vectors),
+        _ => plain(ir, f, family, rows, vectors),
+    }
+    ir.at_end(here);
+    f
+}
 
+/// Accumulators carried through the loop over taps and the loop over the inner sum.
+fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
+    let cpu = family.cpu();
     let arg = |i| ir.arg(f, i);
     let (table, taps, kc, b, b_tap, b_panel, out) = (arg(0), arg(1), arg(2), arg(4), arg(5), arg(7), arg(8));
     let a_stride = if family.a_unit { ir.c64(1) } else { arg(3) };
@@ -205,7 +266,7 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
         for (i, p) in pointers.iter().enumerate() {
             let at = ir.gep(ir.f32(), *p, ir.mul(k, a_stride));
             let a = match family.factors {
-                Factors::F32 => ir.load(ir.f32(), at, 4),
+                Factors::F32 | Factors::Blocks(_) => ir.load(ir.f32(), at, 4),
                 Factors::Codes { flip: false } => ir.load(ir.int(32), at, 1),
                 Factors::Codes { flip: true } => ir.xor(ir.load(ir.int(32), at, 1), ir.cint(ir.int(32), 0x8080_8080_u32 as i32 as i64)),
             };
@@ -213,7 +274,7 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
             for (j, b) in bs.iter().enumerate() {
                 let sum = accs[i * vectors as usize + j];
                 next.push(match family.factors {
-                    Factors::F32 => ir.fma(a, *b, sum),
+                    Factors::F32 | Factors::Blocks(_) => ir.fma(a, *b, sum),
                     Factors::Codes { .. } => add_products(ir, cpu, sum, a, *b),
                 });
             }
@@ -257,7 +318,7 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
     let all: Vec<V> = accs.iter().map(|v| ir.phi(vector, &[(zero, entry), (*v, tap_last)])).collect();
     for i in 0..n {
         let add = |s: V, u: usize| match family.factors {
-            Factors::F32 => ir.fadd(s, all[u * n + i]),
+            Factors::F32 | Factors::Blocks(_) => ir.fadd(s, all[u * n + i]),
             Factors::Codes { .. } => ir.add(s, all[u * n + i]),
         };
         let total = (1..parts).fold(all[i], add);
@@ -265,12 +326,10 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
         ir.store(total, ir.gep(ir.f32(), out, ir.c64(at)), 64);
     }
     ir.ret(None);
-    ir.at_end(here);
-    f
 }
 
 /// Adds to each lane of `sum` the products of its four unsigned bytes of `a` and signed bytes of `b`.
-fn add_products(ir: &Ir, cpu: Cpu, sum: V, a: V, b: V) -> V {
+pub fn add_products(ir: &Ir, cpu: Cpu, sum: V, a: V, b: V) -> V {
     if cpu == Cpu::X86V4 {
         return ir.intrinsic("llvm.x86.avx512.vpdpbusd.512", &[], &[sum, a, b]);
     }

@@ -153,3 +153,32 @@ pub fn symbols(program: &Program, inputs: &[Tensor]) -> impl Fn(&str) -> Option<
     }
     move |s: &str| known.iter().find(|(n, _)| n == s).map(|(_, v)| *v)
 }
+
+/// Runs the graph on the inputs, natively on every CPU at hand and in the evaluator; exactly one kernel for which `wanted` holds must run on a
+/// register tile.
+pub fn agrees_in_tiles(source: &str, inputs: &[Tensor], rtol: f64, wanted: &dyn Fn(&Kernel) -> bool) {
+    let mut graph = lapidary_ir::text::parse(source, &Default::default()).unwrap_or_else(|e| panic!("{e}\n{source}"));
+    let facts = lapidary_ops::infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
+    let plan = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
+    let data = inputs.iter().cloned().map(lapidary_ops::Datum::from).collect();
+    let want = lapidary_ops::evaluate(&graph, data).unwrap_or_else(|e| panic!("{e}"));
+    for cpu in [Cpu::X86V4, Cpu::X86V3] {
+        if !has(cpu) {
+            eprintln!("skipped: this machine has no {cpu:?}");
+            continue;
+        }
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let out = folder().join(format!("libagrees{}.so", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let options = CompileOptions { cpus: vec![cpu], ..CompileOptions::default() };
+        let report = lapidary_llvm::compile(&plan, &options, &out).unwrap_or_else(|e| panic!("{e}"));
+        let tiles = plan.program.kernels.iter().zip(&report.kernels).filter(|(k, r)| r.template == "contract" && wanted(k));
+        assert_eq!(tiles.count(), 1, "{cpu:?}: {source}");
+        let lib = lapidary_llvm::loaded::Library::open(&out).unwrap();
+        for threads in [1, 2] {
+            let got = lib.context(threads, None).unwrap().run(&inputs.iter().collect::<Vec<_>>()).unwrap_or_else(|e| panic!("{e}"));
+            for (g, w) in got.iter().zip(&want) {
+                close(&format!("{cpu:?}, {threads} threads: {source}"), g, w.as_tensor().unwrap(), rtol);
+            }
+        }
+    }
+}

@@ -5,6 +5,9 @@
 //! (or flat); zero points are packed like codes, each output beginning a byte, or have the type of `a`. Where they are absent, they are
 //! `2^(bits − 1)`. `g_idx` names the block of each input, where blocks are not made of neighbours.
 //!
+//! With `accuracy_level` 4 (and no zero points of the type of `a`) the rows of `a` (f32) are rounded to 8 bits first, with a scale of a 127th of the largest magnitude of each block, as ONNX
+//! Runtime does; other levels compute in floats.
+//!
 //! Types: a, y, bias: f32 f16 bf16; codes of 2, 4 and 8 bits. Native code wants constant codes and no `g_idx`.
 //!
 //! Source: ONNX Runtime's operator "com.microsoft.MatMulNBits", version 1.
@@ -36,8 +39,13 @@ fn codes(node: &Node) -> Option<DType> {
     packed::codes(node.attrs.int("bits").unwrap_or(4))
 }
 
+/// Whether activations are rounded: where the model allows it, and nothing else than codes comes into the product.
+fn rounded(node: &Node, zeros: Option<DType>) -> bool {
+    node.attrs.int("accuracy_level") == Some(4) && zeros.is_none_or(|d| d == DType::U8)
+}
+
 fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
-    let e = Extents::of(c.node)?;
+    let e = Extents { rounded: rounded(c.node, c.optional(3)?.map(|z| z.dtype())), ..Extents::of(c.node)? };
     let dtype = codes(c.node).ok_or_else(|| c.unsupported("codes of other than 2, 4 or 8 bits are not evaluated"))?;
     let blocks = e.k.div_ceil(e.block);
     let rows = |slot: usize, want: usize| -> Result<Vec<i64>> {
@@ -82,7 +90,8 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 }
 
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
-    let e = Extents::of(c.node())?;
+    let zeros = c.node().input(3).map(|z| c.graph.dtype(z));
+    let e = Extents { rounded: rounded(c.node(), zeros), ..Extents::of(c.node())? };
     let Some(dtype) = codes(c.node()) else { return Err(c.unsupported("codes of other than 2, 4 or 8 bits are not compiled").into()) };
     if c.has(4) {
         return Err(c.unsupported("blocks that 'g_idx' names are not compiled").into());
@@ -90,9 +99,8 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let codes = packed::reread(c, 1, "codes", dtype, e.n, e.k)?;
     let scales = c.input(2)?;
     packed::holds(c, &scales, &[e.n, e.k.div_ceil(e.block)], "its scales")?;
-    let byte_zeros = c.node().input(3).is_some_and(|z| c.graph.dtype(z) == DType::U8);
     let zeros = match c.has(3) {
-        true if byte_zeros => Some(packed::reread(c, 3, "zeros", dtype, e.n, e.k.div_ceil(e.block))?),
+        true if zeros == Some(DType::U8) => Some(packed::reread(c, 3, "zeros", dtype, e.n, e.k.div_ceil(e.block))?),
         true => {
             let z = c.input(3)?;
             packed::holds(c, &z, &[e.n, e.k.div_ceil(e.block)], "its zero points")?;
