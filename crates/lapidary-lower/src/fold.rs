@@ -1,7 +1,7 @@
 //! Kernels that read nothing but constants run at compile time; their results become constants.
 
 use lapidary_ir::{Diagnostics, Tensor};
-use lapidary_kernel::{BufferId, BufferKind, Plan, Program, interp};
+use lapidary_kernel::{BinaryOp, BufferId, BufferKind, ExprKind, Plan, Program, Scalar, interp};
 use rustc_hash::FxHashMap;
 
 /// Results larger than this many bytes stay code, which runs once for each context, unless they are hardly larger than what they are made of
@@ -21,6 +21,27 @@ pub fn fold_constants(p: &mut Program) -> Result<(), Diagnostics> {
         }
     }
     Ok(())
+}
+
+/// Bounds (operands of minimum and maximum) that are constants of one element become numbers of the kernel: against a number that is not NaN, a
+/// comparison is one instruction. Other constants stay in memory, so that layers that differ in nothing else share their code.
+pub fn inline_bounds(p: &mut Program) {
+    let number = |b: BufferId| p.buffers[b.0 as usize].constant().filter(|t| t.len() == 1 && t.dtype().is_float()).and_then(|t| t.to_f64());
+    for k in &mut p.kernels {
+        let bounds = k.exprs.iter().filter_map(|e| match e.kind {
+            ExprKind::Binary(BinaryOp::Min | BinaryOp::Max, a, b) => Some([a, b]),
+            _ => None,
+        });
+        for e in bounds.flatten().collect::<Vec<_>>() {
+            let e = &mut k.exprs[e.0 as usize];
+            if let ExprKind::Load { buffer, guard, .. } = &e.kind
+                && guard.is_empty()
+                && let Some(v) = number(*buffer)
+            {
+                e.kind = ExprKind::Const(Scalar::float(v[0]));
+            }
+        }
+    }
 }
 
 /// The temporaries that kernel `i` fills all by itself from constants.

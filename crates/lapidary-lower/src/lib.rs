@@ -54,6 +54,7 @@ pub fn optimize(p: &mut Program, options: &LowerOptions) -> Result<()> {
     contract::pack(p);
     sound(p, "packing");
     fold::fold_constants(p)?;
+    fold::inline_bounds(p);
     schedule::assign(p);
     drop_unused_constants(p);
     sound(p, "scheduling");

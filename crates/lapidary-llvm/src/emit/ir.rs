@@ -209,6 +209,20 @@ impl<'c> Ir<'c> {
         unsafe { if LLVMIsAConstantInt(v.0).is_null() { None } else { Some(LLVMConstIntGetSExtValue(v.0)) } }
     }
 
+    /// Whether a value is a constant that is not NaN, in any lane.
+    pub fn is_number(&self, v: V) -> bool {
+        // SAFETY: see above.
+        let number = |v: LLVMValueRef| unsafe {
+            let mut lost = 0;
+            !v.is_null() && !LLVMIsAConstantFP(v).is_null() && !LLVMConstRealGetDouble(v, &mut lost).is_nan()
+        };
+        // SAFETY: see above; only constants have elements.
+        let elements = |v: V| unsafe {
+            LLVMIsConstant(v.0) != 0 && (0..self.lanes(v)).all(|lane| number(LLVMGetAggregateElement(v.0, lane)))
+        };
+        if self.is_vec(v) { elements(v) } else { number(v.0) }
+    }
+
     // ---- arithmetic
 
     /// Makes a scalar as wide as the other operand.

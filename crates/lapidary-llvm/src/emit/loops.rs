@@ -1,6 +1,6 @@
 //! The loops of a nest: over tiles, rows, vectors with a tail, and the axes of statements.
 
-use super::expr::{Emitter, Place};
+use super::expr::{Emitter, Place, Pointer};
 use super::ir::{IntCmp as I, Ir, V};
 use super::nest::Nest;
 use lapidary_ir::{Dim, Result};
@@ -83,13 +83,23 @@ impl<'i, 'c> Emitter<'i, 'c> {
     /// The statements at one point of the rows. Where a window lies wholly inside what it reads, no element of it is tested.
     fn point(&mut self, nest: &Nest) -> Result<()> {
         let Some(inside) = self.window_inside(nest)? else { return self.statements(nest) };
-        for (condition, inside) in [(inside, true), (self.ir.not(inside), false)] {
-            let w = self.begin_when(condition);
-            self.inside = inside.then(|| self.top());
-            self.statements(nest)?;
-            self.inside = None;
-            self.end_when(w, &[], &[]);
-        }
+        let w = self.begin_when(inside);
+        self.inside = Some(self.top());
+        self.statements(nest)?;
+        self.inside = None;
+        self.end_when(w, &[], &[]);
+        let outside = self.ir.not(inside);
+        let w = self.begin_when(outside);
+        // Addresses that LLVM found equal on both sides would be computed before the test, each in a register of its own.
+        let others = self.pointers.clone().into_iter().map(|(b, p)| {
+            let base = self.at(0, |s| s.ir.intrinsic("llvm.launder.invariant.group", &[s.ir.ptr()], &[p.base]));
+            (b, Pointer { base, ..p })
+        });
+        let others = others.collect();
+        let pointers = std::mem::replace(&mut self.pointers, others);
+        self.statements(nest)?;
+        self.pointers = pointers;
+        self.end_when(w, &[], &[]);
         Ok(())
     }
     /// Whether every guard of the kernel holds at this point of the rows, wherever the axes of its statements are. `None` where that cannot be

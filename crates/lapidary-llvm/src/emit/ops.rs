@@ -112,6 +112,12 @@ fn float(ir: &Ir, op: BinaryOp, dtype: DType, a: V, b: V) -> Result<V> {
 
 /// `a` where it compares, else `b`; NaN wins. Comparing so is one instruction, and the second operand is what it gives for NaN.
 fn pick(ir: &Ir, p: F, a: V, b: V) -> V {
+    if ir.is_number(a) {
+        return ir.select(ir.fcmp(p, a, b), a, b);
+    }
+    if ir.is_number(b) {
+        return ir.select(ir.fcmp(p, b, a), b, a);
+    }
     let chosen = ir.select(ir.fcmp(p, a, b), a, b);
     ir.select(ir.fcmp(F::LLVMRealUNO, a, a), a, chosen)
 }
