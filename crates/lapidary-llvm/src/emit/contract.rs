@@ -72,6 +72,8 @@ struct BlockOperands {
 #[derive(Clone, Debug)]
 pub struct Contract {
     operands: Operands,
+    /// Rows of a tile: of as many as registers hold, or few less, so that tiles are equally full.
+    tile_rows: i64,
     /// Rows of a block, a multiple of the tile's.
     block_rows: i64,
     /// Panels of a block.
@@ -344,7 +346,7 @@ impl Contract {
     /// Chooses blocks of rows and columns.
     fn cut(operands: Operands, kernel: &Kernel) -> Contract {
         let cpu = operands.family.cpu();
-        let tile_rows = tile::row_counts(cpu)[0];
+        let most_tile_rows = tile::row_counts(cpu)[0];
         let product = |axes: &[AxisId]| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
         let (rows, taps) = (product(&operands.m), product(&operands.taps));
         let panels = kernel.extent(operands.n).ceil_div(&Dim::from(LANES as i64));
@@ -353,6 +355,13 @@ impl Contract {
         let depth = words * operands.family.factors.products();
         let ceil = |v: i64, by: i64| (v + by - 1) / by;
         let up = |v: i64, to: i64| ceil(v, to) * to;
+        // Where the batch is known at run time only, one of its samples should fill tiles.
+        let sample = operands.m.iter().filter_map(|a| kernel.extent(*a).as_const()).fold(1i64, |n, e| n.saturating_mul(e));
+        let tile_rows = match rows.as_const() {
+            Some(r) => even_rows(cpu, r.max(1)),
+            None if sample >= most_tile_rows => even_rows(cpu, sample),
+            None => most_tile_rows,
+        };
         let most_rows = (A_BLOCK_BYTES / 4 / depth).clamp(tile_rows, 192) / tile_rows * tile_rows;
         let block_rows = match rows.as_const() {
             Some(r) => up(ceil(r.max(1), ceil(r.max(1), most_rows)), tile_rows),
@@ -375,11 +384,11 @@ impl Contract {
         }
         let (row_blocks, panel_blocks) = (rows.ceil_div(&Dim::from(block_rows)), panels.ceil_div(&Dim::from(block_panels)));
         let chunks = &(&product(&operands.batch) * &row_blocks) * &panel_blocks;
-        let table = &Dim::from(block_rows * 8) * &taps;
+        let table = &Dim::from(block_rows / tile_rows * most_tile_rows * 8) * &taps;
         let coordinates = Dim::from(block_rows * 8 * operands.m.len() as i64);
         let padding = lapidary_kernel::align(&Dim::from(operands.padding_bytes));
         let scratch_bytes = &(&lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates)) + &padding;
-        Contract { operands, block_rows, block_panels, vectors, rows, panels, row_blocks, panel_blocks, chunks, scratch_bytes }
+        Contract { operands, tile_rows, block_rows, block_panels, vectors, rows, panels, row_blocks, panel_blocks, chunks, scratch_bytes }
     }
     /// Chunks of one point of the first `axes` axes, which are batch axes.
     pub fn chunks_in_strip(&self, kernel: &Kernel, axes: usize) -> Dim {
@@ -395,14 +404,22 @@ impl Contract {
     }
 }
 
+/// Rows of tiles that are about equally full when there are `rows`.
+fn even_rows(cpu: Cpu, rows: i64) -> i64 {
+    let counts = tile::row_counts(cpu);
+    let tiles = (rows + counts[0] - 1) / counts[0];
+    let even = (rows + tiles - 1) / tiles;
+    counts.iter().copied().filter(|c| *c >= even).min().unwrap_or(counts[0])
+}
+
 impl Emitter<'_, '_> {
     /// Emits the whole body of the kernel's function.
     pub fn contract(&mut self, c: &Contract) -> Result<()> {
         let ir = self.ir;
         let cpu = c.family.cpu();
-        let tile_rows = tile::row_counts(cpu)[0];
+        let (tile_rows, table_rows) = (c.tile_rows, tile::row_counts(cpu)[0]);
         let row_floats = tile::max_vectors(cpu) * LANES as i64;
-        let tile_memory = self.at(0, |s| s.ir.alloca(ir.array(ir.f32(), (tile_rows * row_floats) as u64), 64));
+        let tile_memory = self.at(0, |s| s.ir.alloca(ir.array(ir.f32(), (table_rows * row_floats) as u64), 64));
         let kernel = self.kernel;
         let product = |axes: &[AxisId], kernel: &Kernel| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
         let taps_dim = product(&c.taps, self.kernel);
@@ -412,7 +429,7 @@ impl Emitter<'_, '_> {
         let (a_stride, b_tap, b_inner, b_panel) = (self.size(&c.a_stride)?, self.size(&c.b_tap)?, self.size(&c.b_inner)?, self.size(&c.b_panel)?);
         let columns = self.size(kernel.extent(c.n))?;
         let table = self.scratch;
-        let table_bytes = self.size(&lapidary_kernel::align(&(&Dim::from(c.block_rows * 8) * &taps_dim)))?;
+        let table_bytes = self.size(&lapidary_kernel::align(&(&Dim::from(c.block_rows / tile_rows * table_rows * 8) * &taps_dim)))?;
         let coordinates = self.at(0, |s| s.ir.gep_bytes(table, table_bytes));
         let zeros = match (c.a_guard.is_empty(), c.a_padding) {
             (true, _) => None,
@@ -449,7 +466,8 @@ impl Emitter<'_, '_> {
                 let b = ir.gep(ir.f32(), b, ir.mul(p, b_panel));
                 s.for_each(ir.c64(0), count, tile_rows, &[], |s, r, _| {
                     let left = min(ir.c64(tile_rows), ir.sub(count, r));
-                    let pointers = ir.gep(ir.ptr(), table, ir.mul(r, taps));
+                    let (tile, _) = super::scope::floor_div(ir, r, ir.c64(tile_rows), true);
+                    let pointers = ir.gep(ir.ptr(), table, ir.mul(ir.mul(tile, ir.c64(table_rows)), taps));
                     let mut args = vec![pointers, taps, inner, a_stride, b, b_tap, b_inner, b_panel, tile_memory];
                     if let Some(blocks) = &c.blocks {
                         args.extend(s.block_arguments(blocks, taps, p, ir.add(row, r))?);
@@ -501,7 +519,7 @@ impl Emitter<'_, '_> {
     /// Fills the table of row pointers for `count` rows from `row` on, and remembers their coordinates.
     fn row_pointers(&mut self, c: &Contract, (table, coordinates): (V, V), taps: V, zeros: Option<V>, (row, count): (V, V)) -> Result<()> {
         let ir = self.ir;
-        let tile_rows = ir.c64(tile::row_counts(c.family.cpu())[0]);
+        let (tile_rows, table_rows) = (ir.c64(c.tile_rows), ir.c64(tile::row_counts(c.family.cpu())[0]));
         let kernel = self.kernel;
         // The inner axis is at its start.
         self.for_each(ir.c64(0), count, 1, &[], |s, r, _| {
@@ -517,7 +535,7 @@ impl Emitter<'_, '_> {
             }
             s.current().axes.push((c.inner, AxisValue::Scalar(ir.c64(0))));
             let (tile, lane) = super::scope::floor_div(ir, r, tile_rows, true);
-            let start = ir.add(ir.mul(ir.mul(tile, tile_rows), taps), lane);
+            let start = ir.add(ir.mul(ir.mul(tile, table_rows), taps), lane);
             s.each_tap(kernel, &c.taps, ir.c64(0), &mut |s, tap| {
                 let p = s.operand(c, c.a, &c.a_flat)?;
                 let (same, _) = s.guard(&c.a_guard)?;
@@ -525,18 +543,18 @@ impl Emitter<'_, '_> {
                     (Some(inside), Some(z)) => ir.select(inside, p, z),
                     _ => p,
                 };
-                ir.store(p, ir.gep(ir.ptr(), table, ir.add(start, ir.mul(tap, tile_rows))), 8);
+                ir.store(p, ir.gep(ir.ptr(), table, ir.add(start, ir.mul(tap, table_rows))), 8);
                 Ok(())
             })?;
             Ok(vec![])
         })?;
         // A tile that is not full computes its first row in the others' place.
-        let (_, lane) = super::scope::floor_div(ir, count, tile_rows, true);
-        let tile_start = ir.mul(ir.sub(count, lane), taps);
+        let (tile, lane) = super::scope::floor_div(ir, count, tile_rows, true);
+        let tile_start = ir.mul(ir.mul(tile, table_rows), taps);
         let from = ir.select(ir.icmp(I::LLVMIntEQ, lane, ir.c64(0)), tile_rows, lane);
         self.for_each(from, tile_rows, 1, &[], |s, lane, _| {
             s.for_each(ir.c64(0), taps, 1, &[], |_, tap, _| {
-                let at = ir.add(tile_start, ir.mul(tap, tile_rows));
+                let at = ir.add(tile_start, ir.mul(tap, table_rows));
                 let p = ir.load(ir.ptr(), ir.gep(ir.ptr(), table, at), 8);
                 ir.store(p, ir.gep(ir.ptr(), table, ir.add(at, lane)), 8);
                 Ok(vec![])

@@ -127,8 +127,8 @@ impl Family {
 /// Row counts of tiles, largest first.
 pub fn row_counts(cpu: Cpu) -> &'static [i64] {
     match cpu {
-        Cpu::X86V3 => &[6, 4, 2, 1],
-        Cpu::X86V4 => &[8, 4, 2, 1],
+        Cpu::X86V3 => &[6, 5, 4, 2, 1],
+        Cpu::X86V4 => &[8, 7, 6, 4, 2, 1],
     }
 }
 
