@@ -10,7 +10,7 @@ use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
     Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, PANEL, Program, QUAD,
-    ReduceOp, Schedule, Stmt, linearize,
+    ReduceOp, Schedule, Stmt, WINOGRAD, linearize,
 };
 use rustc_hash::FxHashMap;
 
@@ -223,6 +223,41 @@ pub fn pack(p: &mut Program) {
         }
         i += 1;
     }
+}
+
+/// Axes of rows that every access walks as one (all but the windows of convolutions) become one: a row is a number then, not a point to be found.
+pub fn merge_rows(p: &mut Program) {
+    for i in 0..p.kernels.len() {
+        if p.kernels[i].name.starts_with(WINOGRAD) {
+            continue;
+        }
+        while let Some(new) = merged_row(p, &p.kernels[i]) {
+            p.kernels[i] = new;
+        }
+    }
+}
+
+fn merged_row(p: &Program, k: &Kernel) -> Option<Kernel> {
+    let c = recognize(p, k)?;
+    // The inner ones first: remainders of remainders add up again, quotients of quotients do not.
+    c.m.windows(2).rev().find_map(|pair| {
+        let map = AxisMap::merge(k, pair[0], pair[1]);
+        let row = map.list[pair[0].0 as usize][0];
+        let new = rebuild(k, &map, &mut |k, l| l.keep(k));
+        let joint = |b: BufferId, index: &[Index]| linearize(index, &p.buffer(b).dims).coefficient(row).is_some();
+        let free = |g: &Guard| g.iter().all(|(i, _)| !i.mentions(row));
+        let exprs = new.exprs.iter().all(|e| match &e.kind {
+            ExprKind::Load { buffer, index, guard, .. } => joint(*buffer, index) && free(guard),
+            ExprKind::Index(i) => !i.mentions(row),
+            ExprKind::Within(g) => free(g),
+            _ => true,
+        });
+        let stores = new.body.iter().all(|s| match s {
+            Stmt::Store { buffer, index, guard, .. } => joint(*buffer, index) && free(guard),
+            _ => true,
+        });
+        (exprs && stores && recognize(p, &new).is_some()).then_some(new)
+    })
 }
 
 /// Codes are read in groups, of which the last may reach beyond the buffer: where that is not the arena's, which has room at its end, a copy is

@@ -55,6 +55,8 @@ pub fn optimize(p: &mut Program, options: &LowerOptions) -> Result<()> {
     sound(p, "packing");
     fold::fold_constants(p)?;
     fold::inline_bounds(p);
+    contract::merge_rows(p);
+    sound(p, "merging rows");
     schedule::assign(p);
     drop_unused_constants(p);
     sound(p, "scheduling");

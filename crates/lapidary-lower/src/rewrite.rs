@@ -154,6 +154,28 @@ impl AxisMap {
         }
         map
     }
+    /// Two parallel axes become one, in the place of the outer one: `outer · inner_extent + inner`.
+    pub fn merge(k: &Kernel, outer: AxisId, inner: AxisId) -> AxisMap {
+        let mut map = AxisMap { axes: vec![], parallel: k.parallel - 1, index: vec![], list: vec![] };
+        let size = k.extent(inner);
+        for (i, a) in k.axes.iter().enumerate().filter(|(i, _)| *i != inner.0 as usize) {
+            let extent = if i == outer.0 as usize { &a.extent * size } else { a.extent.clone() };
+            map.axes.push(Axis { name: a.name.clone(), extent });
+        }
+        let extents: Vec<Dim> = map.axes.iter().map(|a| a.extent.clone()).collect();
+        let extent = |a: AxisId| extents[a.0 as usize].clone();
+        let new = |a: AxisId| AxisId(a.0 - u16::from(a > inner));
+        for a in (0..k.axes.len() as u16).map(AxisId) {
+            let id = if a == inner { new(outer) } else { new(a) };
+            map.index.push(match a {
+                a if a == outer => Index::from(id).floor_div(size, &extent),
+                a if a == inner => Index::from(id).modulo(size, &extent),
+                _ => id.into(),
+            });
+            map.list.push(vec![id]);
+        }
+        map
+    }
 }
 
 /// An empty kernel with the new axes, the old one's name, origin and locals.

@@ -356,7 +356,7 @@ impl Contract {
         let ceil = |v: i64, by: i64| (v + by - 1) / by;
         let up = |v: i64, to: i64| ceil(v, to) * to;
         // Where the batch is known at run time only, one of its samples should fill tiles.
-        let sample = operands.m.iter().filter_map(|a| kernel.extent(*a).as_const()).fold(1i64, |n, e| n.saturating_mul(e));
+        let sample = rows.eval(&|_| Some(1)).unwrap_or(1);
         let tile_rows = match rows.as_const() {
             Some(r) => even_rows(cpu, r.max(1)),
             None if sample >= most_tile_rows => even_rows(cpu, sample),
