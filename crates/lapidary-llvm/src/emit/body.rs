@@ -6,9 +6,13 @@ use super::ir::Ir;
 use super::machine;
 use super::nest::Nest;
 use super::tile::LANES;
-use lapidary_ir::{Dim, Name, Result};
+use lapidary_ir::{DType, Dim, Name, Result, Tensor};
 use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips};
 use rustc_hash::FxHashMap;
+use std::ops::RangeInclusive;
+
+/// Numbers whose reciprocals, and products with sums of products, are normal numbers of f32.
+const ORDINARY: RangeInclusive<f64> = 1e-20..=1e20;
 
 /// A kernel without names, its buffers numbered in order of first use.
 pub struct Body {
@@ -17,9 +21,17 @@ pub struct Body {
     pub kernel: Kernel,
     /// Just its buffers.
     pub program: Program,
-    /// By buffer: nothing writes it while the kernel runs.
-    pub invariant: Vec<bool>,
+    pub traits: Vec<Traits>,
     pub code: Code,
+}
+
+/// What is known of a buffer of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// Nothing writes it while the kernel runs.
+    pub invariant: bool,
+    /// It holds one positive f32, far from overflow and underflow, whatever it is: a scale.
+    pub ordinary: bool,
 }
 
 /// The template with its numbers.
@@ -73,8 +85,11 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
             }
         });
         let offset = |b: &BufferId| plan.offsets.get(b.0 as usize).and_then(|o| o.as_ref());
-        let invariant: Vec<bool> =
-            buffers.iter().map(|b| !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b))).collect();
+        let traits = buffers.iter().map(|b| Traits {
+            invariant: !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b)),
+            ordinary: plan.program.buffer(*b).constant().is_some_and(|t| is_ordinary(t)),
+        });
+        let traits: Vec<Traits> = traits.collect();
         let (anonymous, program) = match strips {
             Some(s) => {
                 let (kernel, program) = of_one_strip(kernel, &plan.program, s);
@@ -83,7 +98,7 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
             None => anonymous(kernel, &plan.program, &buffers),
         };
         let strip_axes = strips.map_or(0, |s| s.axes);
-        let key = format!("{anonymous:?} {:?} {invariant:?} {strip_axes}", program.buffers);
+        let key = format!("{anonymous:?} {:?} {traits:?} {strip_axes}", program.buffers);
         let body = match known.get(&key) {
             Some(b) => *b,
             None => {
@@ -91,7 +106,7 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
                     e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", kernel.name)));
                     e
                 })?;
-                bodies.push(Body { name: kernel.name.clone(), kernel: anonymous, program, invariant, code });
+                bodies.push(Body { name: kernel.name.clone(), kernel: anonymous, program, traits, code });
                 known.insert(key, bodies.len() - 1);
                 bodies.len() - 1
             }
@@ -99,6 +114,10 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
         steps.push(Step { body, buffers });
     }
     Ok((bodies, steps))
+}
+
+fn is_ordinary(t: &Tensor) -> bool {
+    t.dtype() == DType::F32 && t.len() == 1 && t.to_f64().is_some_and(|v| ORDINARY.contains(&v[0]))
 }
 
 /// The kernel with its private buffers as large as one strip.
@@ -168,7 +187,7 @@ fn anonymous(kernel: &Kernel, program: &Program, buffers: &[BufferId]) -> (Kerne
 pub fn emit(ir: &Ir, body: &Body, function: &str, cpu: Cpu, symbols: &[Name], sanitize: bool) -> Result<()> {
     let f = ir.function(function, kernel_type(ir));
     machine::set_cpu(ir, f, Some(cpu), sanitize);
-    let buffers: Vec<(BufferId, bool)> = body.program.buffer_ids().zip(body.invariant.iter().copied()).collect();
+    let buffers: Vec<(BufferId, Traits)> = body.program.buffer_ids().zip(body.traits.iter().copied()).collect();
     let emitter = |lanes| Emitter::new(ir, f, &body.program, &body.kernel, &buffers, symbols, lanes);
     let result = match &body.code {
         Code::Nest(nest) => emitter(nest.lanes).and_then(|mut e| e.nest(nest)),

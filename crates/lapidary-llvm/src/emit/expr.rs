@@ -1,5 +1,6 @@
 //! Expressions of a kernel as LLVM values, for one point or for as many neighbouring points of one axis as a vector has lanes.
 
+use super::body::Traits;
 use super::ir::{Ir, V};
 use super::scope::Scopes;
 use super::{ops, types};
@@ -23,8 +24,7 @@ pub enum Place {
 #[derive(Clone, Copy)]
 pub struct Pointer {
     pub base: V,
-    /// Nothing writes it while the kernel runs.
-    pub invariant: bool,
+    pub traits: Traits,
 }
 
 /// What the value of an expression depends on.
@@ -88,14 +88,14 @@ pub fn broken(what: impl std::fmt::Display, kernel: &Kernel) -> Diagnostics {
 }
 
 impl<'i, 'c> Emitter<'i, 'c> {
-    /// Starts the body of `function(bufs, values, begin, end, scratch)`; `buffers` are those that entries of `bufs` point to, with whether
-    /// nothing writes them.
+    /// Starts the body of `function(bufs, values, begin, end, scratch)`; `buffers` are those that entries of `bufs` point to, with what is known
+    /// of them.
     pub fn new(
         ir: &'i Ir<'c>,
         function: V,
         program: &'i Program,
         kernel: &'i Kernel,
-        buffers: &[(BufferId, bool)],
+        buffers: &[(BufferId, Traits)],
         symbols: &'i [Name],
         lanes: u32,
     ) -> Result<Emitter<'i, 'c>> {
@@ -104,13 +104,13 @@ impl<'i, 'c> Emitter<'i, 'c> {
         }
         let mut scopes = Scopes::new(ir, function, symbols, ir.arg(function, 1));
         let bufs = ir.arg(function, 0);
-        let pointers = buffers.iter().enumerate().map(|(slot, (id, invariant))| {
+        let pointers = buffers.iter().enumerate().map(|(slot, (id, traits))| {
             let base = scopes.at(0, |s| {
                 let base = s.ir.load(s.ir.ptr(), s.ir.gep(s.ir.ptr(), bufs, s.ir.c64(slot as i64)), 8);
                 s.ir.set_invariant(base);
                 base
             });
-            (*id, Pointer { base, invariant: *invariant })
+            (*id, Pointer { base, traits: *traits })
         });
         let pointers = pointers.collect();
         let zeros = ir.constant_global("lap_zeros", ir.zero(ir.array(ir.int(8), ZEROS as u64)), 64);
@@ -239,11 +239,39 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 let (c, a, b) = (self.expr(*c)?, self.expr(*a)?, self.expr(*b)?);
                 self.ir.select(c, a, b)
             }
-            ExprKind::Cast(a) => {
-                let (from, a) = (kernel.expr(*a).dtype, self.expr(*a)?);
-                types::cast(self.ir, from, dtype, a)?
-            }
+            ExprKind::Cast(a) => match self.quantized(dtype, *a)? {
+                Some(v) => v,
+                None => {
+                    let (from, a) = (kernel.expr(*a).dtype, self.expr(*a)?);
+                    types::cast(self.ir, from, dtype, a)?
+                }
+            },
         })
+    }
+    /// `round(x / scale) + zero` as a code of 8 bits, when that is what `e` is, of an ordinary scale that all lanes share.
+    fn quantized(&mut self, to: DType, e: ExprId) -> Result<Option<V>> {
+        let kernel = self.kernel;
+        let (e, zero) = match kernel.expr(e).kind {
+            ExprKind::Binary(BinaryOp::Add, v, z) => match kernel.expr(z).kind {
+                ExprKind::Cast(z) if kernel.expr(z).dtype == to => (v, Some(z)),
+                _ => return Ok(None),
+            },
+            _ => (e, None),
+        };
+        let ExprKind::Unary(UnaryOp::Round, quotient) = kernel.expr(e).kind else { return Ok(None) };
+        let ExprKind::Binary(BinaryOp::Div, x, scale) = kernel.expr(quotient).kind else { return Ok(None) };
+        let ExprKind::Load { buffer, guard, .. } = &kernel.expr(scale).kind else { return Ok(None) };
+        let ordinary = guard.is_empty() && self.pointers.get(buffer).is_some_and(|p| p.traits.ordinary);
+        if !ordinary || !matches!(to, DType::U8 | DType::I8) || kernel.expr(x).dtype != DType::F32 || self.lanes == 1 {
+            return Ok(None);
+        }
+        let (x, scale) = (self.expr(x)?, self.expr(scale)?);
+        let zero = zero.map(|z| self.expr(z)).transpose()?;
+        let one = |v: V| !self.ir.is_vec(v);
+        if one(x) || !one(scale) || !zero.is_none_or(one) {
+            return Ok(None);
+        }
+        Ok(Some(ops::quantize(self.ir, x, scale, zero, to)))
     }
     fn constant(&self, dtype: DType, c: Scalar) -> V {
         let t = types::register(self.ir, dtype);

@@ -14,7 +14,7 @@ impl Emitter<'_, '_> {
             return Err(self.broken(format!("buffer '{}' holds {}, but is read as {dtype}", b.name, b.dtype)));
         }
         let flat = linearize(index, &b.dims);
-        let Some(Pointer { base, invariant }) = self.pointers.get(&buffer).copied() else {
+        let Some(Pointer { base, traits }) = self.pointers.get(&buffer).copied() else {
             return Err(self.broken("a buffer that is read is not among the buffers read"));
         };
         let bytes = types::bytes(dtype);
@@ -34,7 +34,7 @@ impl Emitter<'_, '_> {
             // Where nothing may be read, zeros are: no branch, and mostly nothing left to choose.
             let redirect = |p: V, c: Option<V>| c.map_or(p, |c| ir.select(c, p, zeros));
             let tag = |v: V| {
-                if invariant {
+                if traits.invariant {
                     ir.set_invariant(v)
                 }
                 v
