@@ -21,6 +21,8 @@ const A_BLOCK_BYTES: i64 = 192 << 10;
 const B_BLOCK_BYTES: i64 = 1 << 20;
 /// Stands for sizes that are known at run time only, in choosing blocks; any choice is correct.
 const TYPICAL: i64 = 512;
+/// Expressions of a kernel whose epilogue may be written out for each vector of a tile.
+const SHORT_EPILOGUE: usize = 40;
 /// Elements that stand for a row outside the input.
 const PADDING_LIMIT: i64 = 1 << 16;
 
@@ -446,6 +448,8 @@ impl Emitter<'_, '_> {
             }
         };
         let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
+        let live = kernel.live_exprs().into_iter().filter(|live| *live).count();
+        let short = c.vectors > 1 && live <= SHORT_EPILOGUE;
         let tile_type = tile::tile_type(ir, c.family.factors);
         let tile_function = ir.function(&c.family.name(), tile_type);
 
@@ -474,17 +478,39 @@ impl Emitter<'_, '_> {
                     }
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
+                    let row_of = |s: &mut Self, i: V| {
+                        s.enter_row(c, coordinates, row, ir.add(r, i));
+                        ir.gep(ir.f32(), tile_memory, ir.mul(i, ir.c64(row_floats)))
+                    };
+                    let vector_of = |s: &mut Self, from: V, j: V, whole: bool| {
+                        let column = ir.mul(ir.add(p, j), ir.c64(LANES as i64));
+                        let sum = ir.gep(ir.f32(), from, ir.mul(j, ir.c64(LANES as i64)));
+                        s.epilogue(c, column, columns, sum, whole)
+                    };
+                    let mut rest = ir.c1(true);
+                    if short {
+                        // Vectors of a row one after the other, without a loop, and what belongs to their columns in registers for all rows.
+                        let end = ir.mul(ir.add(p, ir.c64(c.vectors)), ir.c64(LANES as i64));
+                        let full = ir.icmp(I::LLVMIntSLE, end, columns);
+                        let w = s.begin_when(full);
+                        s.for_each(ir.c64(0), left, 1, &[], |s, i, _| {
+                            let from = row_of(s, i);
+                            (0..c.vectors).try_for_each(|j| vector_of(s, from, ir.c64(j), true))?;
+                            Ok(vec![])
+                        })?;
+                        s.end_when(w, &[], &[]);
+                        rest = ir.not(full);
+                    }
+                    let w = s.begin_when(rest);
                     s.for_each(ir.c64(0), left, 1, &[], |s, i, _| {
-                        let at = ir.add(r, i);
-                        s.enter_row(c, coordinates, row, at);
-                        let from = ir.gep(ir.f32(), tile_memory, ir.mul(i, ir.c64(row_floats)));
+                        let from = row_of(s, i);
                         s.for_each(ir.c64(0), vectors, 1, &[], |s, j, _| {
-                            let column = ir.mul(ir.add(p, j), ir.c64(LANES as i64));
-                            let sum = ir.gep(ir.f32(), from, ir.mul(j, ir.c64(LANES as i64)));
-                            s.epilogue(c, column, columns, sum)?;
+                            vector_of(s, from, j, false)?;
                             Ok(vec![])
                         })
-                    })
+                    })?;
+                    s.end_when(w, &[], &[]);
+                    Ok(vec![])
                 })
             })
         })?;
@@ -586,10 +612,10 @@ impl Emitter<'_, '_> {
             self.current().axes.push((*axis, AxisValue::Scalar(v)));
         }
     }
-    /// What follows the sum, for 16 columns.
-    fn epilogue(&mut self, c: &Contract, column: V, columns: V, sum: V) -> Result<()> {
+    /// What follows the sum, for 16 columns; `whole`: all of them exist.
+    fn epilogue(&mut self, c: &Contract, column: V, columns: V, sum: V, whole: bool) -> Result<()> {
         let ir = self.ir;
-        let whole = self.kernel.extent(c.n).modulo(&Dim::from(LANES as i64)).as_const() == Some(0);
+        let whole = whole || self.kernel.extent(c.n).modulo(&Dim::from(LANES as i64)).as_const() == Some(0);
         let end = ir.add(column, ir.c64(LANES as i64));
         let full = if whole { ir.c1(true) } else { ir.icmp(I::LLVMIntSLE, end, columns) };
         for masked in [false, true] {
