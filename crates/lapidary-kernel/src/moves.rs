@@ -1,7 +1,7 @@
 //! Kernels that compute nothing: what each moves, and whether it may. Views, padding and the windows of a convolution are index
 //! arithmetic of whoever reads them; a kernel that writes them to memory is a fault of lowering, and this finds it.
 
-use crate::{Atom, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, Program, Stmt};
+use crate::{Atom, AxisId, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, Program, Stmt};
 use lapidary_ir::Dim;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub const WINOGRAD: &str = "winograd:";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Move {
-    /// Another order of dims, or panels, for the template that reads it: each element once.
+    /// Another order of dims, or panels, or a margin besides, for the template that reads it: each element once.
     Layout,
     /// A part of a buffer that several kernels fill (Concat, Pad of more than zeros).
     Piece,
@@ -26,7 +26,7 @@ pub enum Move {
     Output,
     /// Overlapping windows, element for element (im2col). Never wanted.
     Window,
-    /// A larger copy with a margin. Never wanted.
+    /// A larger copy with a margin, and nothing else. Never wanted.
     Padding,
     /// Anything else that an index could say: transposed, sliced, reshaped or repeated. Never wanted.
     View,
@@ -86,6 +86,8 @@ impl Program {
             Move::Output
         } else if writers > 1 {
             Move::Piece
+        } else if k.name.starts_with(LAYOUT) && stored.is_empty() && every_axis(k, l) && reorders(l) {
+            Move::Layout
         } else if (k.name.starts_with(LAYOUT) || k.name.starts_with(PACK)) && stored.is_empty() && one_to_one(k, l) {
             Move::Layout
         } else if !l.guard.is_empty() {
@@ -149,7 +151,16 @@ fn collide(steps: &[(Dim, Dim)]) -> bool {
 
 /// Whether every axis says where an element comes from, and guards cut off nothing but what is beyond the end (of the last panel).
 fn one_to_one(k: &Kernel, l: &Loaded<'_>) -> bool {
-    let all = k.parallel_axes().filter(|a| k.extent(*a).as_const() != Some(1)).all(|a| l.index.iter().any(|i| i.mentions(a)));
     let from_zero = |i: &Index| i.range(&|a| k.extent(a).clone()).is_some_and(|(low, _)| low.known_non_negative());
-    all && l.guard.iter().all(|(i, _)| from_zero(i))
+    every_axis(k, l) && l.guard.iter().all(|(i, _)| from_zero(i))
+}
+
+fn every_axis(k: &Kernel, l: &Loaded<'_>) -> bool {
+    k.parallel_axes().filter(|a| k.extent(*a).as_const() != Some(1)).all(|a| l.index.iter().any(|i| i.mentions(a)))
+}
+
+/// Whether dims change places.
+fn reorders(l: &Loaded<'_>) -> bool {
+    let axes: Vec<AxisId> = l.index.iter().flat_map(|i| i.terms()).filter_map(|(a, _)| if let Atom::Axis(x) = a { Some(*x) } else { None }).collect();
+    !axes.is_sorted()
 }

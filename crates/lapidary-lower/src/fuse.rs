@@ -6,7 +6,7 @@
 
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt, normalize, rebuild, shell, solve};
 use crate::uses::{Uses, live_reads, sweep};
-use crate::{contract, integers};
+use crate::{contract, integers, stems};
 use lapidary_ir::Dim;
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, Program, Stmt, UnaryOp};
 
@@ -24,6 +24,9 @@ pub fn fuse(p: &mut Program) {
     for rule in [inline_widening as Rule, fuse_epilogues, inline_views, inline_producers, fuse_epilogues, inline_views] {
         run(p, rule, limit);
     }
+    // Axes that are merged here would be split again by the rules above.
+    stems::rewrite(p);
+    run(p, inline_producers, limit);
 }
 
 fn run(p: &mut Program, rule: Rule, limit: usize) {

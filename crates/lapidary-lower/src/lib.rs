@@ -12,6 +12,7 @@ mod layout;
 mod memory;
 mod rewrite;
 mod schedule;
+mod stems;
 mod strips;
 mod uses;
 mod winograd;

@@ -154,9 +154,9 @@ impl AxisMap {
         }
         map
     }
-    /// Two parallel axes become one, in the place of the outer one: `outer · inner_extent + inner`.
+    /// Two axes, both parallel or neither, become one, in the place of the outer one: `outer · inner_extent + inner`.
     pub fn merge(k: &Kernel, outer: AxisId, inner: AxisId) -> AxisMap {
-        let mut map = AxisMap { axes: vec![], parallel: k.parallel - 1, index: vec![], list: vec![] };
+        let mut map = AxisMap { axes: vec![], parallel: k.parallel - usize::from(k.is_parallel(inner)), index: vec![], list: vec![] };
         let size = k.extent(inner);
         for (i, a) in k.axes.iter().enumerate().filter(|(i, _)| *i != inner.0 as usize) {
             let extent = if i == outer.0 as usize { &a.extent * size } else { a.extent.clone() };
@@ -172,7 +172,7 @@ impl AxisMap {
                 a if a == inner => Index::from(id).modulo(size, &extent),
                 _ => id.into(),
             });
-            map.list.push(vec![id]);
+            map.list.push(if a == inner { vec![] } else { vec![id] });
         }
         map
     }

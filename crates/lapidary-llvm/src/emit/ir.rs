@@ -217,9 +217,7 @@ impl<'c> Ir<'c> {
             !v.is_null() && !LLVMIsAConstantFP(v).is_null() && !LLVMConstRealGetDouble(v, &mut lost).is_nan()
         };
         // SAFETY: see above; only constants have elements.
-        let elements = |v: V| unsafe {
-            LLVMIsConstant(v.0) != 0 && (0..self.lanes(v)).all(|lane| number(LLVMGetAggregateElement(v.0, lane)))
-        };
+        let elements = |v: V| unsafe { LLVMIsConstant(v.0) != 0 && (0..self.lanes(v)).all(|lane| number(LLVMGetAggregateElement(v.0, lane))) };
         if self.is_vec(v) { elements(v) } else { number(v.0) }
     }
 
