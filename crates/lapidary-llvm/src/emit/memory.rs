@@ -186,8 +186,12 @@ impl Emitter<'_, '_> {
             }
             Access::Each(p, o) => {
                 let v = ir.splat(v, self.lanes);
-                let m = mask.unwrap_or_else(|| ir.cint(ir.vec(ir.int(1), self.lanes), 1));
-                ir.scatter(v, ir.gep(ir.element(ir.ty(v)), p, o), m, bytes)
+                let pointers = ir.gep(ir.element(ir.ty(v)), p, o);
+                match mask {
+                    // One store after the other: what scatters do on many a CPU, only slower.
+                    None => (0..self.lanes).for_each(|lane| ir.store(ir.extract(v, lane), ir.extract(pointers, lane), bytes)),
+                    Some(m) => ir.scatter(v, pointers, m, bytes),
+                }
             }
         }
     }
