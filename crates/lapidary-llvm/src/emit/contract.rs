@@ -464,17 +464,24 @@ impl Emitter<'_, '_> {
             let panel_end = min(ir.add(panel, ir.c64(c.block_panels)), panels);
             s.row_pointers(c, (table, coordinates), taps, zeros, (row, count))?;
             let b = s.operand(c, c.b, &c.b_base)?;
+            // While the rows of a block are multiplied by some panels, the next ones are fetched: each tile has its share of them.
+            let (tiles, _) = super::scope::floor_div(ir, ir.add(count, ir.c64(tile_rows - 1)), ir.c64(tile_rows), true);
+            let steps = ir.mul(taps, inner);
+            let line = 64;
+            let ahead = min(ir.add(ir.udiv(ir.c64(c.vectors * line), tiles), ir.c64(1)), ir.c64(line));
 
             s.for_each(panel, panel_end, c.vectors, &[], |s, p, _| {
                 let vectors = min(ir.c64(c.vectors), ir.sub(panel_end, p));
                 let b = ir.gep(ir.f32(), b, ir.mul(p, b_panel));
+                let next = ir.gep(ir.f32(), b, ir.mul(b_panel, ir.c64(c.vectors)));
                 s.for_each(ir.c64(0), count, tile_rows, &[], |s, r, _| {
                     let left = min(ir.c64(tile_rows), ir.sub(count, r));
                     let (tile, _) = super::scope::floor_div(ir, r, ir.c64(tile_rows), true);
                     let pointers = ir.gep(ir.ptr(), table, ir.mul(ir.mul(tile, ir.c64(table_rows)), taps));
                     let mut args = vec![pointers, taps, inner, a_stride, b, b_tap, b_inner, b_panel, tile_memory];
-                    if let Some(blocks) = &c.blocks {
-                        args.extend(s.block_arguments(blocks, taps, p, ir.add(row, r))?);
+                    match &c.blocks {
+                        Some(blocks) => args.extend(s.block_arguments(blocks, taps, p, ir.add(row, r))?),
+                        None => args.extend([ir.gep_bytes(next, ir.mul(ir.mul(tile, steps), ahead)), ahead]),
                     }
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);

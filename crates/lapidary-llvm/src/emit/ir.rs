@@ -385,6 +385,11 @@ impl<'c> Ir<'c> {
         let align = self.cint(self.int(32), align as i64);
         self.intrinsic("llvm.masked.store", &[self.ty(v), self.ptr()], &[v, p, align, mask]);
     }
+    /// Fetches what will be read into the second-level cache; any address is allowed.
+    pub fn prefetch(&self, p: V) {
+        let (i32, data) = (self.int(32), 1);
+        self.intrinsic("llvm.prefetch", &[self.ptr()], &[p, self.cint(i32, 0), self.cint(i32, 2), self.cint(i32, data)]);
+    }
     pub fn gather(&self, t: T, pointers: V, mask: V, otherwise: V, align: u32) -> V {
         let align = self.cint(self.int(32), align as i64);
         self.intrinsic("llvm.masked.gather", &[t, self.ty(pointers)], &[pointers, align, mask, otherwise])

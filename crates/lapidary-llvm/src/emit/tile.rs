@@ -145,7 +145,10 @@ pub fn max_vectors(cpu: Cpu) -> i64 {
 /// `rows` holds `MR` pointers per tap, `MR` the largest row count of the version. Strides are in units of 4 bytes: an f32, or the four codes of
 /// a step, of which there are `kc`. `out` gets rows of `max_vectors` vectors each.
 ///
-/// Weights in blocks: a tap is a block, a step a word of codes, and there are five more pointers before the counts: scales and offsets of the first
+/// Before the counts stand an address, and the bytes by which it moves on with every step: what is read there next is fetched into the second-level
+/// cache meanwhile.
+///
+/// Weights in blocks: a tap is a block, a step a word of codes, and there are five pointers instead: scales and offsets of the first
 /// panel (`[panels, taps, 16]` f32), scales (f32), what to take away (i32) and offsets (f32) of the first row (`[rows, taps]`).
 pub fn tile_type(ir: &Ir, factors: Factors) -> T {
     let mut arguments = micro_arguments(ir, factors);
@@ -156,8 +159,9 @@ pub fn tile_type(ir: &Ir, factors: Factors) -> T {
 fn micro_arguments(ir: &Ir, factors: Factors) -> Vec<T> {
     let (p, i) = (ir.ptr(), ir.i64());
     let mut arguments = vec![p, i, i, i, p, i, i, i, p];
-    if matches!(factors, Factors::Blocks(_)) {
-        arguments.extend([p; 5]);
+    match factors {
+        Factors::Blocks(_) => arguments.extend([p; 5]),
+        _ => arguments.extend([p, i]),
     }
     arguments
 }
@@ -257,9 +261,15 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let row_base = ir.mul(tap, table_rows);
     let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
     let b_here = ir.gep(ir.f32(), b, ir.mul(tap, b_tap));
+    let (ahead, ahead_step) = (arg(9), arg(10));
+    let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
     // One step of the sum, for accumulators `accs`.
     let step = |k: V, accs: &[V]| -> Vec<V> {
+        // Small tiles are over before anything arrives.
+        if parts == 1 {
+            ir.prefetch(ir.gep_bytes(ahead_here, ir.mul(k, ahead_step)));
+        }
         let bk = ir.gep(ir.f32(), b_here, ir.mul(k, b_k));
         let bs: Vec<V> = offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect();
         let mut next = vec![];
