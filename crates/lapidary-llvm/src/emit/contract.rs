@@ -14,7 +14,7 @@ use lapidary_kernel::{
 use std::ops::Deref;
 
 /// Multiply-adds of a chunk: some tens of microseconds.
-const CHUNK_PRODUCTS: i64 = 2 << 20;
+const CHUNK_PRODUCTS: i64 = 4 << 20;
 /// Rows of A of one block stay in the L2 cache.
 const A_BLOCK_BYTES: i64 = 192 << 10;
 /// The columns of B that a chunk streams, where rows are few.
