@@ -16,13 +16,24 @@ pub enum Access {
     Each(V, V),
 }
 
+/// An index in parts.
+struct Parts {
+    /// Values that are the same for all lanes, with the levels where they are known.
+    each: Vec<(usize, V)>,
+    constant: i64,
+    /// The distance from one lane to the next.
+    stride: Dim,
+    /// What varies otherwise.
+    varying: Option<V>,
+}
+
 impl Emitter<'_, '_> {
     /// The value of an index: i64, one per lane where lanes differ.
     pub fn index(&mut self, i: &Index) -> Result<V> {
-        let (mut parts, stride, varying) = self.parts(i)?;
-        parts.sort_by_key(|(level, _)| *level);
-        let mut sum: Option<V> = None;
-        for (level, v) in parts {
+        let Parts { mut each, constant, stride, varying } = self.parts(i)?;
+        each.sort_by_key(|(level, _)| *level);
+        let mut sum: Option<V> = (constant != 0).then(|| self.ir.c64(constant));
+        for (level, v) in each {
             sum = Some(match sum {
                 None => v,
                 Some(s) => self.at(level, |x| x.ir.add(s, v)),
@@ -34,21 +45,29 @@ impl Emitter<'_, '_> {
             Some(lanes) => Ok(self.ir.add(sum, lanes)),
         }
     }
-    /// An index in parts: values that are the same for all lanes, with the levels where they are known; the distance from one lane to
-    /// the next; and what varies otherwise.
-    fn parts(&mut self, i: &Index) -> Result<(Vec<(usize, V)>, Dim, Option<V>)> {
+    fn parts(&mut self, i: &Index) -> Result<Parts> {
         let mut parts: Vec<(usize, V)> = vec![];
-        let mut stride = Dim::from(0);
+        let (mut constant, mut stride) = (0i64, Dim::from(0));
         let mut varying: Option<V> = None;
-        if i.offset().as_const() != Some(0) {
-            parts.push((0, self.size(i.offset())?));
+        match i.offset().as_const() {
+            Some(v) => constant = v,
+            None => parts.push((0, self.size(i.offset())?)),
         }
         for (atom, c) in i.terms() {
             let factor = self.size(c)?;
+            if let (Atom::Axis(a), Some(c)) = (atom, c.as_const())
+                && let Some((level, AxisValue::Shifted(v, by))) = self.axis(*a)
+                && let Some(more) = by.checked_mul(c).and_then(|v| v.checked_add(constant))
+            {
+                constant = more;
+                parts.push((level, self.at(level, |s| s.ir.mul(v, factor))));
+                continue;
+            }
             let (level, value) = match atom {
                 Atom::Axis(a) => match self.axis(*a) {
                     None => return Err(self.broken(format!("axis '{}' is used outside its loop", self.kernel.axes[a.0 as usize].name))),
                     Some((level, AxisValue::Scalar(v))) => (level, v),
+                    Some((level, AxisValue::Shifted(v, by))) => (level, self.at(level, |s| s.ir.add(v, s.ir.c64(by)))),
                     Some((level, AxisValue::Lanes(base))) => {
                         stride = &stride + c;
                         (level, base)
@@ -68,7 +87,9 @@ impl Emitter<'_, '_> {
                 }
             };
             let scaled = if c.as_const() == Some(1) { value } else { self.at(level, |s| s.ir.mul(value, factor)) };
-            if self.ir.is_vec(scaled) {
+            if let Some(sum) = self.ir.as_const_int(scaled).and_then(|v| v.checked_add(constant)) {
+                constant = sum;
+            } else if self.ir.is_vec(scaled) {
                 varying = Some(match varying {
                     None => scaled,
                     Some(v) => self.ir.add(v, scaled),
@@ -77,7 +98,7 @@ impl Emitter<'_, '_> {
                 parts.push((level, scaled));
             }
         }
-        Ok((parts, stride, varying))
+        Ok(Parts { each: parts, constant, stride, varying })
     }
     /// `x floordiv d` or `x mod d`, its level, and whether lane `i` is `i` more than the value given.
     fn quotient(&mut self, x: &Index, d: &Dim, modulo: bool) -> Result<(usize, V, bool)> {
@@ -129,12 +150,12 @@ impl Emitter<'_, '_> {
     }
     /// The index of lane 0.
     fn first_lane(&mut self, x: &Index) -> Result<V> {
-        let (parts, _, varying) = self.parts(x)?;
+        let Parts { each, constant, varying, .. } = self.parts(x)?;
         if varying.is_some() {
             let v = self.index(x)?;
             return Ok(self.ir.extract(v, 0));
         }
-        Ok(parts.into_iter().fold(self.ir.c64(0), |sum, (_, v)| self.ir.add(sum, v)))
+        Ok(each.into_iter().fold(self.ir.c64(constant), |sum, (_, v)| self.ir.add(sum, v)))
     }
     /// The lanes' distances from lane 0; `None` when there are none.
     fn lane_offsets(&mut self, stride: &Dim, varying: Option<V>) -> Result<Option<V>> {
@@ -172,16 +193,18 @@ impl Emitter<'_, '_> {
         Ok((same, each))
     }
     pub fn access(&mut self, base: V, dtype_bytes: i64, flat: &Index) -> Result<Access> {
-        let (mut parts, stride, varying) = self.parts(flat)?;
-        parts.sort_by_key(|(level, _)| *level);
+        let Parts { mut each, constant, stride, varying } = self.parts(flat)?;
+        each.sort_by_key(|(level, _)| *level);
         let t = self.ir.int(dtype_bytes as u32 * 8);
         let mut p = base;
-        for chunk in parts.chunk_by(|a, b| a.0 == b.0) {
+        for chunk in each.chunk_by(|a, b| a.0 == b.0) {
             p = self.at(chunk[0].0, |s| {
                 let sum = chunk[1..].iter().fold(chunk[0].1, |sum, (_, v)| s.ir.add(sum, *v));
                 s.ir.gep(t, p, sum)
             });
         }
+        // Last, so that neighbours (the elements of a window) share all the rest, and differ in what an instruction adds for nothing.
+        p = self.ir.gep(t, p, self.ir.c64(constant));
         Ok(match (stride.as_const(), varying) {
             (Some(0), None) => Access::One(p),
             (Some(1), None) => Access::Row(p),
