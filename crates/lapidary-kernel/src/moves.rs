@@ -78,6 +78,7 @@ impl Program {
         let writers = self.kernels.iter().flat_map(|k| &k.body).filter(|s| matches!(s, Stmt::Store { buffer, .. } if *buffer == target)).count();
         let mut values = vec![];
         l.index.iter().for_each(|i| i.values(&mut values));
+        let named = k.name.starts_with(LAYOUT) || k.name.starts_with(PACK);
         if l.index.iter().any(|i| overlaps(k, i, l.guard)) {
             Move::Window
         } else if !values.is_empty() {
@@ -86,9 +87,7 @@ impl Program {
             Move::Output
         } else if writers > 1 {
             Move::Piece
-        } else if k.name.starts_with(LAYOUT) && stored.is_empty() && every_axis(k, l) && reorders(l) {
-            Move::Layout
-        } else if (k.name.starts_with(LAYOUT) || k.name.starts_with(PACK)) && stored.is_empty() && one_to_one(k, l) {
+        } else if stored.is_empty() && (k.name.starts_with(LAYOUT) && every_axis(k, l) && reorders(l) || named && one_to_one(k, l)) {
             Move::Layout
         } else if !l.guard.is_empty() {
             Move::Padding

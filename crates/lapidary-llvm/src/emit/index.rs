@@ -55,19 +55,10 @@ impl Emitter<'_, '_> {
         }
         for (atom, c) in i.terms() {
             let factor = self.size(c)?;
-            if let (Atom::Axis(a), Some(c)) = (atom, c.as_const())
-                && let Some((level, AxisValue::Shifted(v, by))) = self.axis(*a)
-                && let Some(more) = by.checked_mul(c).and_then(|v| v.checked_add(constant))
-            {
-                constant = more;
-                parts.push((level, self.at(level, |s| s.ir.mul(v, factor))));
-                continue;
-            }
             let (level, value) = match atom {
                 Atom::Axis(a) => match self.axis(*a) {
                     None => return Err(self.broken(format!("axis '{}' is used outside its loop", self.kernel.axes[a.0 as usize].name))),
                     Some((level, AxisValue::Scalar(v))) => (level, v),
-                    Some((level, AxisValue::Shifted(v, by))) => (level, self.at(level, |s| s.ir.add(v, s.ir.c64(by)))),
                     Some((level, AxisValue::Lanes(base))) => {
                         stride = &stride + c;
                         (level, base)

@@ -15,8 +15,6 @@ use rustc_hash::FxHashMap;
 pub enum AxisValue {
     /// The same for all lanes.
     Scalar(V),
-    /// The same for all lanes: so many more than a value that neighbours share.
-    Shifted(V, i64),
     /// Lane `i` is at `base + i`; the base is a multiple of the number of lanes.
     Lanes(V),
 }
@@ -104,7 +102,7 @@ impl<'i, 'c> Scopes<'i, 'c> {
     pub fn constant_axis(&self, v: AxisValue) -> Option<i64> {
         match v {
             AxisValue::Scalar(v) => self.ir.as_const_int(v),
-            AxisValue::Lanes(_) | AxisValue::Shifted(..) => None,
+            AxisValue::Lanes(_) => None,
         }
     }
     pub fn local_level(&self, local: LocalId) -> Option<usize> {
