@@ -218,11 +218,7 @@ fn build(p: &mut Program, k: &Kernel, a: ExprId, b: ExprId, before: &mut Vec<Ker
         n.kernel_mut().body.push(Stmt::Reduce { local: *local, op: ReduceOp::Sum, over: outer, value });
         value = n.expr(DType::F32, ExprKind::Local(*local));
     }
-    for (i, e) in k.exprs.iter().enumerate() {
-        if e.kind == ExprKind::Local(*local) {
-            copier.replace(ExprId(i as u32), value);
-        }
-    }
+    copier.replace_local(*local, value);
     for s in &k.body[1..] {
         copy_stmt(&mut n, &mut copier, s, &map, &mut |k, l| l.keep(k));
     }

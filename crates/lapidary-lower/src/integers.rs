@@ -236,11 +236,7 @@ fn build(p: &mut Program, k: &Kernel, a: &Codes, b: &Codes, sum: DType, before: 
             result = n.mul(result, s);
         }
     }
-    for (i, e) in k.exprs.iter().enumerate() {
-        if e.kind == ExprKind::Local(*local) {
-            copier.replace(ExprId(i as u32), result);
-        }
-    }
+    copier.replace_local(*local, result);
     for s in &k.body[1..] {
         copy_stmt(&mut n, &mut copier, s, &map, &mut |k, l| l.keep(k));
     }

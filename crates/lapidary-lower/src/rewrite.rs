@@ -1,7 +1,7 @@
 //! Rebuilding kernels: expressions of one kernel copied into another with axes and loads replaced.
 
 use lapidary_ir::{DType, Dim};
-use lapidary_kernel::{Axis, AxisId, BufferId, Expr, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, Stmt};
+use lapidary_kernel::{Axis, AxisId, BufferId, Expr, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LocalId, Stmt};
 use rustc_hash::FxHashMap;
 
 /// A load met while copying, its indices already in terms of the new kernel.
@@ -40,6 +40,11 @@ impl<'a> Copier<'a> {
     pub fn replace(&mut self, old: ExprId, new: ExprId) {
         self.memo.insert(old, new);
     }
+    /// From now on `new` stands for the value of a local of the old kernel.
+    pub fn replace_local(&mut self, local: LocalId, new: ExprId) {
+        let uses = self.from.exprs.iter().enumerate().filter(|(_, e)| e.kind == ExprKind::Local(local));
+        self.memo.extend(uses.map(|(i, _)| (ExprId(i as u32), new)));
+    }
     pub fn expr(&mut self, k: &mut KernelBuilder, e: ExprId, load: LoadHook<'_>) -> ExprId {
         if let Some(new) = self.memo.get(&e) {
             return *new;
@@ -47,7 +52,7 @@ impl<'a> Copier<'a> {
         let Expr { dtype, kind } = self.from.expr(e).clone();
         let new = match kind {
             ExprKind::Const(_) => k.expr(dtype, kind),
-            ExprKind::Local(l) => k.expr(dtype, ExprKind::Local(lapidary_kernel::LocalId(l.0 + self.local_base))),
+            ExprKind::Local(l) => k.expr(dtype, ExprKind::Local(LocalId(l.0 + self.local_base))),
             ExprKind::Index(i) => {
                 let i = self.index(k, &i, load);
                 k.index(i)

@@ -299,11 +299,7 @@ impl Conv {
                 let inside: Guard = self.window.iter().zip(&here).map(|(w, at)| (at.clone(), self.extent(w.0).clone())).collect();
                 let inside: Guard = inside.into_iter().filter(|(i, d)| !i.known_within(d, &|a| b.extent(a))).collect();
                 let mut copier = Copier::new(k, index, 0);
-                for (e, expr) in k.exprs.iter().enumerate() {
-                    if expr.kind == ExprKind::Local(*local) {
-                        copier.replace(ExprId(e as u32), *v);
-                    }
-                }
+                copier.replace_local(*local, *v);
                 let map = AxisMap::same(k);
                 for s in &k.body[1..] {
                     copy_stmt(&mut b, &mut copier, s, &map, &mut |b, mut l: LoadSite| {
