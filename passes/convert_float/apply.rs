@@ -1,6 +1,6 @@
 //! Changes types, constants and casts as the plan says.
 
-use super::NAME;
+use super::{Form, NAME};
 use super::plan::Plan;
 use super::rounding::{self, Loss};
 use lapidary_ir::{Attr, Attrs, DType, Diagnostic, Graph, NodeId, NodeSpec, Result, Type, Value, ValueId};
@@ -19,7 +19,7 @@ pub struct Edges {
 
 pub struct Work {
     to: DType,
-    storage: bool,
+    form: Form,
     infinity: bool,
     /// Constants stored in 16 bits.
     pub weights: usize,
@@ -31,8 +31,8 @@ pub struct Work {
 struct Made(BTreeMap<(ValueId, DType), ValueId>);
 
 impl Work {
-    pub fn new(to: DType, storage: bool, infinity: bool) -> Work {
-        Work { to, storage, infinity, weights: 0, losses: vec![] }
+    pub fn new(to: DType, form: Form, infinity: bool) -> Work {
+        Work { to, form, infinity, weights: 0, losses: vec![] }
     }
     pub fn graph(&mut self, graph: &mut Graph, plan: &Plan, edges: Edges) -> Result<()> {
         let order = graph.operators();
@@ -42,7 +42,7 @@ impl Work {
             .flat_map(|n| (0..graph.node(n).outputs().len()).map(move |o| n.out(o)))
             .filter(|v| graph.dtype(*v) == DType::F32 && matches!(graph.ty(*v), Type::Tensor(_)))
             .collect();
-        if !self.storage {
+        if self.form == Form::Compute {
             self.retype(graph, plan, &order, edges)?;
         }
         self.bodies(graph, plan)?;
@@ -51,10 +51,11 @@ impl Work {
             for slot in 0..graph.node(*id).inputs().len() {
                 let Some(v) = graph.node(*id).input(slot).filter(|v| floats.contains(v)) else { continue };
                 let Some(low) = plan.wants(graph, *id, slot) else { continue };
-                let new = match (self.storage, low) {
-                    (true, true) => self.stored(graph, &mut made, v)?,
-                    (true, false) => v,
-                    (false, low) => self.cast(graph, &mut made, v, if low { self.to } else { DType::F32 })?,
+                let new = match (self.form, low) {
+                    (Form::Storage, true) => self.stored(graph, &mut made, v)?,
+                    (Form::Products, true) => self.rounded(graph, &mut made, v)?,
+                    (Form::Storage | Form::Products, false) => v,
+                    (Form::Compute, low) => self.cast(graph, &mut made, v, if low { self.to } else { DType::F32 })?,
                 };
                 if new != v {
                     graph.set_input(*id, slot, Some(new));
@@ -62,7 +63,7 @@ impl Work {
                 }
             }
         }
-        if !self.storage {
+        if self.form == Form::Compute {
             self.outputs(graph, &mut made, &floats, edges)?;
             needless(graph);
         }
@@ -97,7 +98,7 @@ impl Work {
             for (region, inner) in regions.iter_mut().zip(plans) {
                 let inputs = region.graph.inputs().to_vec();
                 let formal = inputs.len().saturating_sub(region.captures.len());
-                if !self.storage {
+                if self.form == Form::Compute {
                     for (slot, v) in region.captures.iter().zip(&inputs[formal..]) {
                         if plan.captured.get(id).is_some_and(|c| c.contains(&(*slot as usize))) {
                             set_dtype(&mut region.graph, *v, self.to);
@@ -150,12 +151,15 @@ impl Work {
         if graph.as_constant(v).is_none_or(|t| t.len() < WORTH_STORING) {
             return Ok(v);
         }
+        self.rounded(graph, made, v)
+    }
+    /// The value rounded to 16 bits, in f32.
+    fn rounded(&mut self, graph: &mut Graph, made: &mut Made, v: ValueId) -> Result<ValueId> {
         if let Some(c) = made.0.get(&(v, DType::F32)) {
             return Ok(*c);
         }
-        let c = self.constant(graph, v)?;
-        let wide = add_cast(graph, c, DType::F32);
-        made.0.insert((v, self.to), c);
+        let low = self.cast(graph, made, v, self.to)?;
+        let wide = add_cast(graph, low, DType::F32);
         made.0.insert((v, DType::F32), wide);
         Ok(wide)
     }

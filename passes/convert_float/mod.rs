@@ -15,6 +15,10 @@
 //!   in 16 bits.
 //! * `storage=true` (the default for bf16) changes only how weights are stored: 16 bits, and a Cast to f32 in front of each reader. Nothing
 //!   computes in 16 bits, and every runtime that knows Cast loads it.
+//! * `products=true` rounds the factors of products (MatMul, Gemm, Conv, Attention) and nothing else: a Cast to 16 bits and one back to f32
+//!   in front of each; sums, and what follows them, are f32. That is what CPUs with BF16 instructions compute, and what
+//!   `compile --precision bf16` compiles. Products that would gain nothing stay as they are, for reasons that `--why` tells: depthwise
+//!   convolutions, few channels, and (unless `winograd=false`) 3 × 3 convolutions that Winograd's algorithm computes faster in f32.
 //!
 //! Weights are rounded to nearest even. Numbers beyond the type's largest become the largest (`overflow=infinity`: infinity), as masks of
 //! -1e9 should; the ledger names each tensor in which that happens, and those that lose digits because they are very small (subnormal). An
@@ -31,6 +35,7 @@ mod apply;
 #[cfg(test)]
 mod golden;
 mod plan;
+mod products;
 mod rounding;
 
 use crate::common::nothing_done;
@@ -48,23 +53,48 @@ const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("ops", Kind::Words, None, "the operators to convert, separated by | (default: all but the islands)"),
     OptionSpec::new("io", Kind::Choice(&["keep", "convert"]), Some("keep"), "whether inputs and outputs of the graph keep their types"),
     OptionSpec::new("storage", Kind::Bool, None, "whether only the weights are stored in 16 bits (default: true for bf16, false for f16)"),
+    OptionSpec::new("products", Kind::Bool, Some("false"), "whether only the factors of products are rounded, and sums stay in f32"),
+    OptionSpec::new("winograd", Kind::Bool, Some("true"), "whether products=true leaves out convolutions for which Winograd's algorithm pays"),
     OptionSpec::new("overflow", Kind::Choice(&["largest", "infinity"]), Some("largest"), "what a constant beyond the largest number becomes"),
 ];
+
+/// What is in 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Operands and results.
+    Compute,
+    /// Weights, as they are stored.
+    Storage,
+    /// The factors of products.
+    Products,
+}
 
 fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     let to = if ctx.options.text("to") == Some("bf16") { DType::BF16 } else { DType::F16 };
     let storage = if ctx.options.get("storage").is_some() { ctx.options.flag("storage") } else { to == DType::BF16 };
     let convert_io = ctx.options.text("io") == Some("convert");
-    if storage && convert_io {
-        let d = Diagnostic::error("pass-option", "storage=true leaves every computation in f32, and io=convert changes its inputs");
-        return Err(d.help("write storage=false, or leave out io").into());
+    let products = ctx.options.flag("products");
+    let form = match (products, storage) {
+        (true, _) => Form::Products,
+        (false, true) => Form::Storage,
+        (false, false) => Form::Compute,
+    };
+    if products && ctx.options.get("storage").is_some() {
+        let d = Diagnostic::error("pass-option", "products=true says already what is in 16 bits and what is not, and 'storage' says it again");
+        return Err(d.help("leave out one of them").into());
+    }
+    if form != Form::Compute && convert_io {
+        let option = if products { "products" } else { "storage" };
+        let d = Diagnostic::error("pass-option", format!("{option}=true leaves every result in f32, and io=convert changes its inputs"));
+        return Err(d.help(format!("write {option}=false, or leave out io")).into());
     }
     let policy = plan::Policy {
         to,
         islands: operators(ctx, "islands")?.unwrap_or_default(),
         ops: operators(ctx, "ops")?,
         convert_io,
-        compute: !storage,
+        form,
+        winograd: ctx.options.flag("winograd"),
         target: ctx.target_opset,
     };
     let plan = plan::plan(graph, ctx, &policy);
@@ -88,13 +118,13 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     if to == DType::BF16 {
         ctx.raise_opset(13, "Cast knows bf16 since then");
     }
-    if !storage && let Some((opset, op)) = plan.opset() {
+    if form == Form::Compute && let Some((opset, op)) = plan.opset() {
         ctx.raise_opset(opset, &format!("{op} has a form in {to} since then"));
     }
-    let mut work = apply::Work::new(to, storage, ctx.options.text("overflow") == Some("infinity"));
+    let mut work = apply::Work::new(to, form, ctx.options.text("overflow") == Some("infinity"));
     work.graph(graph, &plan, apply::Edges { inputs: convert_io, outputs: convert_io })?;
     graph.sweep();
-    out.touch("nodes", if storage { 0 } else { plan.nodes() });
+    out.touch("nodes", if form == Form::Storage { 0 } else { plan.nodes() });
     out.touch("weights", work.weights);
     // What reads only f32 constants may have none to store.
     if !out.changed {

@@ -1,7 +1,7 @@
 //! Which nodes compute in 16 bits.
 
 use super::NAME;
-use super::rounding;
+use super::{Form, products, rounding};
 use lapidary_ir::{DType, Graph, Node, NodeId, Type, ValueId};
 use lapidary_ops::schema::{self, Param};
 use lapidary_rewrite::PassCtx;
@@ -70,8 +70,9 @@ pub struct Policy {
     pub islands: Vec<String>,
     pub ops: Option<Vec<String>>,
     pub convert_io: bool,
-    /// Whether nodes compute in 16 bits, not only their weights are stored so.
-    pub compute: bool,
+    pub form: Form,
+    /// Whether convolutions that Winograd's algorithm computes stay as they are.
+    pub winograd: bool,
     pub target: u32,
 }
 
@@ -147,17 +148,24 @@ fn body(graph: &Graph, ctx: &mut PassCtx<'_>, policy: &Policy, convert_io: bool)
             bodies(graph, ctx, policy, &mut plan, *id);
             continue;
         }
-        let slots = match slots(graph, *id, policy, &mut plan) {
+        let named = policy.ops.as_ref().is_none_or(|o| o.contains(&graph.node(*id).op.name.to_string())) && ctx.selected(graph, *id);
+        let found = match policy.form {
+            Form::Products if !named => continue,
+            Form::Products => products::factors(graph, *id, policy.winograd),
+            _ => slots(graph, *id, policy, &mut plan),
+        };
+        let slots = match found {
             Ok(Some(slots)) => slots,
             Ok(None) => continue,
             Err(reason) => {
-                if ctx.selected(graph, *id) && policy.ops.as_ref().is_none_or(|o| o.contains(&graph.node(*id).op.name.to_string())) {
+                if named {
                     ctx.miss(NAME, graph, *id, format!("it stays in f32: {reason}"));
                 }
                 continue;
             }
         };
-        match role(graph, ctx, policy, *id) {
+        let role = if policy.form == Form::Products { Role::Heavy } else { role(graph, ctx, policy, *id) };
+        match role {
             Role::Apart => {}
             Role::Heavy => {
                 plan.low.insert(*id, slots);
@@ -205,6 +213,9 @@ fn bodies(graph: &Graph, ctx: &mut PassCtx<'_>, policy: &Policy, plan: &mut Plan
             let low = region.graph.dtype(*v) == DType::F32 && p.wanted(&region.graph, *v, false);
             captured.entry(*slot as usize).and_modify(|l| *l &= low).or_insert(low);
         }
+    }
+    if policy.form == Form::Products {
+        captured.clear();
     }
     plan.captured.insert(id, captured.into_iter().filter(|(_, low)| *low).map(|(s, _)| s).collect());
     plan.bodies.insert(id, inner);
@@ -259,7 +270,7 @@ fn slots(graph: &Graph, id: NodeId, policy: &Policy, plan: &mut Plan) -> Result<
     if f32_out.iter().any(|o| param(false, *o).is_none_or(|p| p.var != first.var)) {
         return Err("its results are of several types".into());
     }
-    if policy.compute {
+    if policy.form == Form::Compute {
         need(node, first, policy, plan, id)?;
     } else if !first.types.accept(&Type::tensor(DType::F16, [0i64; 0])) {
         return Err("it takes f32 alone".into());

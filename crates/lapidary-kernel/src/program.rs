@@ -1,4 +1,4 @@
-use crate::{AxisId, BinaryOp, Expr, ExprId, ExprKind, Guard, Index, Plan, Schedule};
+use crate::{AxisId, BinaryOp, Expr, ExprId, ExprKind, Factors, Guard, Index, Plan, Schedule};
 use lapidary_ir::{DType, Dim, Dims, Name, Tensor};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -133,6 +133,14 @@ impl Buffer {
     }
 }
 
+/// A factor of a product.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factor {
+    pub load: ExprId,
+    /// 128 is added to a signed code, which makes it an unsigned one.
+    pub moved: bool,
+}
+
 impl Kernel {
     pub fn expr(&self, id: ExprId) -> &Expr {
         &self.exprs[id.0 as usize]
@@ -202,8 +210,28 @@ impl Kernel {
         }
         dims.iter().filter(|d| !d.is_const()).flat_map(|d| d.symbols()).collect()
     }
-    /// The load within a factor of a product of 8-bit codes, and whether 128 is added to it (which makes signed codes unsigned ones).
-    pub fn code(&self, factor: ExprId) -> Option<(ExprId, bool)> {
+    /// What a sum of products `x · y` multiplies, and the two loads in it.
+    pub fn factors(&self, sum: DType, x: ExprId, y: ExprId) -> Option<(Factors, [Factor; 2])> {
+        if sum == DType::I32 {
+            return Some((Factors::Codes, [self.code(x)?, self.code(y)?]));
+        }
+        let load = |e: ExprId, dtype: DType| {
+            let found = self.expr(e).dtype == dtype && matches!(self.expr(e).kind, ExprKind::Load { .. });
+            found.then_some(Factor { load: e, moved: false })
+        };
+        let half = |e: ExprId| match self.expr(e).kind {
+            ExprKind::Cast(v) if self.expr(e).dtype == DType::F32 => load(v, DType::BF16),
+            _ => None,
+        };
+        if sum != DType::F32 {
+            return None;
+        }
+        match (half(x), half(y)) {
+            (Some(x), Some(y)) => Some((Factors::Bf16, [x, y])),
+            _ => Some((Factors::F32, [load(x, DType::F32)?, load(y, DType::F32)?])),
+        }
+    }
+    fn code(&self, factor: ExprId) -> Option<Factor> {
         let (e, moved) = match self.expr(factor).kind {
             ExprKind::Binary(BinaryOp::Add, v, by) if matches!(self.expr(by).kind, ExprKind::Const(s) if s.as_i64() == 128) => (v, true),
             _ => (factor, false),
@@ -215,7 +243,7 @@ impl Kernel {
             _ => false,
         };
         let codes = codes && matches!(self.expr(load).kind, ExprKind::Load { .. });
-        codes.then_some((load, moved))
+        codes.then_some(Factor { load, moved })
     }
     /// The floating-point and integer operations of the kernel, a product and its sum counted apart, and the bytes of the buffers that it reads and
     /// writes: of a buffer read in part (gather) no more than is read.

@@ -32,6 +32,27 @@ impl Schedule {
 /// Products of 8-bit codes that one instruction adds up in a lane: neighbours along the inner sum.
 pub const QUAD: i64 = 4;
 
+/// What the two factors of a contraction are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    F32,
+    /// Read as bf16, added up in f32.
+    Bf16,
+    /// Codes of 8 bits, the left ones unsigned and the right ones signed, added up in i32.
+    Codes,
+}
+
+impl Factors {
+    /// Neighbours along the inner sum that a lane of 32 bits holds: their products are added up in one step.
+    pub fn group(self) -> i64 {
+        match self {
+            Factors::F32 => 1,
+            Factors::Bf16 => 2,
+            Factors::Codes => QUAD,
+        }
+    }
+}
+
 /// What scheduling and emission need to know of a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {

@@ -13,8 +13,8 @@ use crate::rewrite::{AxisMap, Copier, copy_stmt, rebuild, shell};
 use lapidary_ir::{DType, Dim};
 use lapidary_kernel::blocked::{WORD_BITS, is_code, packed_dims, packed_index, packed_scale_index};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Blocked, Buffer, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, PACK, PANEL, Program, ReduceOp,
-    Stmt,
+    Atom, AxisId, BinaryOp, Blocked, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Index, Kernel, KernelBuilder, PACK, PANEL, Program,
+    ReduceOp, Stmt,
 };
 
 /// The kernel in blocks; `before` gets the kernels that compute what it reads besides.
@@ -246,7 +246,8 @@ pub fn recognize(p: &Program, k: &Kernel, c: &Blocked) -> Option<Contract> {
     let rows = m.iter().all(|x| used.contains(x)) && !used.contains(&n);
     let over: Vec<AxisId> = c.block_axes().iter().copied().chain([c.inner]).collect();
     let known = over.iter().all(|x| k.extent(*x).as_const().is_some_and(|e| e > 0));
-    (rows && known && constant(c.b)).then_some(Contract { batch: vec![], m, n: vec![n], k: over, a: c.a, b: c.b, codes: c.codes })
+    let factors = if c.codes { Factors::Codes } else { Factors::F32 };
+    (rows && known && constant(c.b)).then_some(Contract { batch: vec![], m, n: vec![n], k: over, a: c.a, b: c.b, factors })
 }
 
 fn indices(axes: &[AxisId]) -> Vec<Index> {

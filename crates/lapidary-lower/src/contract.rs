@@ -1,16 +1,16 @@
 //! Contractions: recognized by structure (a sum of products of two loads whose axes split into batch, m, n and k), and given an
 //! operand B that the register tile can stream: packed into panels of 16 columns, or row-major as it lies.
 //!
-//! Factors are f32, or an unsigned and a signed code of 8 bits whose products are added in i32; the panels of codes hold four neighbours of the
-//! inner sum next to each other for each column.
+//! Factors are f32; bf16, added in f32; or an unsigned and a signed code of 8 bits whose products are added in i32. The panels of the last two
+//! hold neighbours of the inner sum next to each other for each column, as many as have room in 32 bits.
 
 use crate::blocks;
 use crate::graph::copy_kernel;
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK, PANEL, Program, QUAD,
-    ReduceOp, Schedule, Stmt, WINOGRAD, linearize,
+    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factor, Factors, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK,
+    PANEL, Program, QUAD, ReduceOp, Schedule, Stmt, WINOGRAD, linearize,
 };
 use rustc_hash::FxHashMap;
 
@@ -24,8 +24,7 @@ pub struct Contract {
     pub k: Vec<AxisId>,
     pub a: ExprId,
     pub b: ExprId,
-    /// Factors are codes.
-    pub codes: bool,
+    pub factors: Factors,
 }
 
 impl Contract {
@@ -42,22 +41,9 @@ struct Operand<'a> {
     guard: &'a Guard,
 }
 
-fn operand<'a>(k: &'a Kernel, e: ExprId) -> Option<Operand<'a>> {
-    match &k.expr(e).kind {
-        ExprKind::Load { buffer, index, guard, otherwise } => {
-            let zero = otherwise.is_none_or(|o| matches!(k.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0));
-            (zero && k.expr(e).dtype == DType::F32).then_some(Operand { expr: e, buffer: *buffer, index, guard })
-        }
-        _ => None,
-    }
-}
-
-/// A factor of a sum in i32: an unsigned code on the left, a signed one on the right; signed ones count as unsigned when 128 is added.
-fn code<'a>(k: &'a Kernel, e: ExprId, left: bool) -> Option<Operand<'a>> {
-    let (load, moved) = k.code(e)?;
-    let unsigned = (k.expr(load).dtype == DType::U8) != moved;
-    match &k.expr(load).kind {
-        ExprKind::Load { buffer, index, guard, .. } if unsigned == left => Some(Operand { expr: load, buffer: *buffer, index, guard }),
+fn operand(k: &Kernel, factor: Factor) -> Option<Operand<'_>> {
+    match &k.expr(factor.load).kind {
+        ExprKind::Load { buffer, index, guard, .. } => Some(Operand { expr: factor.load, buffer: *buffer, index, guard }),
         _ => None,
     }
 }
@@ -76,24 +62,27 @@ pub fn recognize(p: &Program, k: &Kernel) -> Option<Contract> {
         return None;
     }
     let ExprKind::Binary(BinaryOp::Mul, x, y) = k.expr(*value).kind else { return None };
-    match k.local(*local).dtype {
-        DType::F32 => {}
-        DType::I32 => {
-            return [(x, y), (y, x)].into_iter().find_map(|(a, b)| assign(p, k, over, &code(k, a, true)?, &code(k, b, false)?, true));
-        }
-        _ => return None,
-    }
-    let (x, y) = (operand(k, x)?, operand(k, y)?);
+    let (factors, [x, y]) = k.factors(k.local(*local).dtype, x, y)?;
+    // An unsigned code on the left, a signed one on the right; signed ones count as unsigned when 128 is added.
+    let unsigned = |f: Factor| (k.expr(f.load).dtype == DType::U8) != f.moved;
+    let zero = |f: Factor| match &k.expr(f.load).kind {
+        ExprKind::Load { otherwise, .. } => otherwise.is_none_or(|o| matches!(k.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0)),
+        _ => false,
+    };
+    let fits = |a: Factor, b: Factor| match factors {
+        Factors::Codes => unsigned(a) && !unsigned(b),
+        Factors::F32 | Factors::Bf16 => zero(a) && zero(b),
+    };
     // The store says which axis is innermost; constants are what can be packed for free.
-    let constant = |o: &Operand<'_>| p.buffer(o.buffer).constant().is_some();
-    let mut roles = [(&x, &y), (&y, &x)];
-    if constant(&x) && !constant(&y) {
+    let constant = |f: Factor| matches!(&k.expr(f.load).kind, ExprKind::Load { buffer, .. } if p.buffer(*buffer).constant().is_some());
+    let mut roles = [(x, y), (y, x)];
+    if constant(x) && !constant(y) {
         roles.swap(0, 1);
     }
-    roles.into_iter().find_map(|(a, b)| assign(p, k, over, a, b, false))
+    roles.into_iter().filter(|(a, b)| fits(*a, *b)).find_map(|(a, b)| assign(p, k, over, &operand(k, a)?, &operand(k, b)?, factors))
 }
 
-fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand<'_>, codes: bool) -> Option<Contract> {
+fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand<'_>, factors: Factors) -> Option<Contract> {
     let used = |o: &Operand<'_>, axis: AxisId| o.index.iter().any(|i| i.mentions(axis)) || o.guard.iter().any(|(i, _)| i.mentions(axis));
     let computed = |o: &Operand<'_>| {
         o.index.iter().chain(o.guard.iter().map(|(i, _)| i)).any(|i| {
@@ -105,7 +94,7 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     if !b.guard.is_empty() || computed(a) || computed(b) {
         return None;
     }
-    let mut c = Contract { batch: vec![], m: vec![], n: vec![], k: vec![], a: a.expr, b: b.expr, codes };
+    let mut c = Contract { batch: vec![], m: vec![], n: vec![], k: vec![], a: a.expr, b: b.expr, factors };
     for axis in k.parallel_axes() {
         match (used(a, axis), used(b, axis)) {
             (true, true) => c.batch.push(axis),
@@ -120,7 +109,7 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     let flat_a = linearize(a.index, &p.buffer(a.buffer).dims);
     let flat_b = linearize(b.index, &p.buffer(b.buffer).dims);
     // B must be a plain strided array along its own axes, so that it can be packed or streamed.
-    let grouped = |x: AxisId| in_groups(b.index, x, PANEL) || codes && in_groups(b.index, x, QUAD);
+    let grouped = |x: AxisId| in_groups(b.index, x, PANEL) || factors != Factors::F32 && in_groups(b.index, x, factors.group());
     if c.n.iter().chain(over).any(|x| flat_b.coefficient(*x).is_none() && !grouped(*x)) {
         return None;
     }
@@ -153,7 +142,9 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     } else {
         return None;
     }
-    Some(c)
+    // Beyond the end of codes anything may lie, as it is multiplied by zeros. With floats it must not: NaN times zero is NaN.
+    let whole = |x: &AxisId| k.extent(*x).as_const().is_some_and(|e| e % factors.group() == 0);
+    (factors != Factors::Bf16 || c.k.last().is_some_and(whole)).then_some(c)
 }
 
 /// Whether the axis walks packed groups: as quotient and remainder by their width, and in no other way.
@@ -177,7 +168,7 @@ pub fn pack(p: &mut Program) {
             i += 1;
             continue;
         };
-        if c.codes && with_room(p, i, &c) {
+        if c.factors == Factors::Codes && with_room(p, i, &c) {
             i += 1;
         }
         let k = p.kernels[i].clone();
@@ -277,16 +268,17 @@ fn with_room(p: &mut Program, i: usize, c: &Contract) -> bool {
     true
 }
 
-/// Whether the tile can compute it in the layouts that the buffers have by now, and should: codes are read four at a time along the inner sum, and
-/// putting B into panels for a single row would cost more than the product.
+/// Whether the tile can compute it in the layouts that the buffers have by now, and should: codes and 16-bit floats are read in groups along the
+/// inner sum, and putting B into panels for a single row would cost more than the product.
 pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
     let (ExprKind::Load { buffer, index, .. }, Some(inner)) = (&k.expr(c.a).kind, c.k.last()) else { return false };
-    if !c.codes {
-        let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { return false };
-        let one_row = c.m.iter().all(|a| k.extent(*a).as_const() == Some(1));
-        return !one_row || k.blocked().is_some() || p.buffer(*buffer).constant().is_some() || streams(p, k, c, *buffer, index);
+    let next_to_each_other = || linearize(index, &p.buffer(*buffer).dims).coefficient(*inner).and_then(|d| d.as_const()) == Some(1);
+    if c.factors != Factors::F32 && !next_to_each_other() {
+        return false;
     }
-    linearize(index, &p.buffer(*buffer).dims).coefficient(*inner).and_then(|d| d.as_const()) == Some(1)
+    let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { return false };
+    let one_row = c.m.iter().all(|a| k.extent(*a).as_const() == Some(1));
+    !one_row || c.factors == Factors::Codes || k.blocked().is_some() || p.buffer(*buffer).constant().is_some() || streams(p, k, c, *buffer, index)
 }
 
 /// Whether B can be read as it lies: columns next to each other, whole panels.
@@ -294,19 +286,22 @@ fn streams(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Ind
     let flat = linearize(index, &p.buffer(buffer).dims);
     let Some(inner) = c.n.last() else { return false };
     // Made in panels.
-    if !c.codes && in_groups(index, *inner, PANEL) {
+    if c.factors != Factors::F32 {
+        return false;
+    }
+    if in_groups(index, *inner, PANEL) {
         return true;
     }
     let stride_one = flat.coefficient(*inner).and_then(|d| d.as_const()) == Some(1);
     let whole = k.extent(*inner).as_const().is_some_and(|e| e % PANEL == 0);
     // Several column axes must together have one stride from panel to panel.
-    let joint = c.n.len() == 1 && !c.codes;
+    let joint = c.n.len() == 1;
     // A constant is worth packing always: panels next to each other are read in one stream.
     stride_one && whole && joint && p.buffer(buffer).constant().is_none()
 }
 
-/// The kernel that packs B into `[batch…, n outer…, ceil(n / 16), k…, 16]`, codes into `[…, ceil(n / 16), taps…, ceil(inner / 4), 16, 4]`, the
-/// index of the packed load, and the packed buffer.
+/// The kernel that packs B into `[batch…, n outer…, ceil(n / 16), k…, 16]`, codes and 16-bit floats into
+/// `[…, ceil(n / 16), taps…, ceil(inner / group), 16, group]`, the index of the packed load, and the packed buffer.
 fn packing(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Index]) -> (Kernel, Vec<Index>, Buffer) {
     let source = p.buffer(buffer);
     let (inner, outer) = match c.n.split_last() {
@@ -335,18 +330,19 @@ fn packing(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Ind
     store.push(panel.into());
     load.push(Index::from(inner).floor_div(&Dim::from(PANEL), &|a| k.extent(a).clone()));
     let of = |a: AxisId| k.extent(a).clone();
+    let width = c.factors.group();
     let mut guard = vec![];
     for x in &c.k {
-        let grouped = c.codes && Some(x) == c.k.last();
+        let grouped = width > 1 && Some(x) == c.k.last();
         let extent = k.extent(*x).clone();
-        let groups = if grouped { extent.ceil_div(&Dim::from(QUAD)) } else { extent };
+        let groups = if grouped { extent.ceil_div(&Dim::from(width)) } else { extent };
         let axis = b.parallel(&k.axes[x.0 as usize].name, groups.clone());
         at[x.0 as usize] = axis.into();
         dims.push(groups);
         store.push(axis.into());
-        load.push(if grouped { Index::from(*x).floor_div(&Dim::from(QUAD), &of) } else { (*x).into() });
+        load.push(if grouped { Index::from(*x).floor_div(&Dim::from(width), &of) } else { (*x).into() });
     }
-    let quads = c.k.last().map(|x| at[x.0 as usize].clone());
+    let groups = c.k.last().map(|x| at[x.0 as usize].clone());
     let mut group = |b: &mut KernelBuilder, name: &str, axis: AxisId, width: i64, outer: Index| {
         let lane = b.parallel(name, Dim::from(width));
         dims.push(Dim::from(width));
@@ -356,8 +352,8 @@ fn packing(p: &Program, k: &Kernel, c: &Contract, buffer: BufferId, index: &[Ind
         guard.push((at[axis.0 as usize].clone(), k.extent(axis).clone()));
     };
     group(&mut b, "lane", inner, PANEL, panel.into());
-    if let (true, Some(last), Some(quads)) = (c.codes, c.k.last(), quads) {
-        group(&mut b, "part", *last, QUAD, quads);
+    if let (true, Some(last), Some(groups)) = (width > 1, c.k.last(), groups) {
+        group(&mut b, "part", *last, width, groups);
     }
     let dtype = k.expr(c.b).dtype;
     let from: Vec<Index> = index.iter().map(|i| i.substitute(&|a| at[a.0 as usize].clone(), &Index::value, &|a| b.extent(a))).collect();

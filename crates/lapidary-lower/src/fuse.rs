@@ -7,7 +7,7 @@
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt, normalize, rebuild, shell, solve};
 use crate::uses::{Uses, live_reads, sweep};
 use crate::{contract, integers, stems};
-use lapidary_ir::Dim;
+use lapidary_ir::{DType, Dim};
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, Program, Stmt, UnaryOp};
 
 /// Runs the rules until none applies.
@@ -114,9 +114,13 @@ pub(crate) fn inline(p: &Program, producer: &Kernel, b: BufferId, reader: &Kerne
         solved.into_iter().for_each(|(a, i)| at[a.0 as usize] = i);
         let LoadSite { guard, otherwise, dtype, .. } = site;
         let mut copier = Copier::new(producer, at, 0);
-        // A view of 0 outside, read as 0 outside, is one load with both guards.
+        // A view of 0 outside, read as 0 outside, is one load with both guards; so is one of 16-bit floats.
+        let viewed = match producer.expr(value).kind {
+            ExprKind::Cast(v) if producer.expr(v).dtype == DType::BF16 && dtype == DType::F32 => v,
+            _ => value,
+        };
         let pure =
-            zero(k.kernel(), otherwise) && matches!(&producer.expr(value).kind, ExprKind::Load { otherwise, .. } if zero(producer, *otherwise));
+            zero(k.kernel(), otherwise) && matches!(&producer.expr(viewed).kind, ExprKind::Load { otherwise, .. } if zero(producer, *otherwise));
         let new = copier.expr(k, value, &mut |k, mut inner: LoadSite| {
             // Where the reader's guard fails, the producer's loads must not be reached either; a scalar is there always.
             if !inner.index.is_empty() {

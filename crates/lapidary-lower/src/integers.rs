@@ -36,9 +36,9 @@ pub fn rewrite(p: &mut Program) {
     for k in kernels {
         let mut new = vec![];
         let written_by = |b: BufferId| writer.get(&b).copied().flatten().map(|i| &done[i]);
-        let k = match with_codes(p, &k, &written_by) {
+        let k = match inlined(p, &k, &written_by, &|k, e| codes(k, e).is_some()) {
             Some(inlined) => in_integers(p, &inlined, &mut new).unwrap_or(k),
-            None => blocks::rewrite(p, &k, &written_by, &mut new).unwrap_or(k),
+            None => blocks::rewrite(p, &k, &written_by, &mut new).or_else(|| in_halves(p, &k, &written_by)).unwrap_or(k),
         };
         for k in new.into_iter().chain([k]) {
             for b in k.writes() {
@@ -50,24 +50,34 @@ pub fn rewrite(p: &mut Program) {
     p.kernels = done;
 }
 
-/// The kernel with what its factors dequantize inlined; `None` where it is no sum of products of codes.
-fn with_codes(p: &Program, k: &Kernel, writer: Writers<'_, '_>) -> Option<Kernel> {
+/// A product of 16-bit floats that are read as such, though a kernel of its own converts them.
+fn in_halves(p: &Program, k: &Kernel, writer: Writers<'_, '_>) -> Option<Kernel> {
+    let half = |k: &Kernel, e: ExprId| match k.expr(e).kind {
+        ExprKind::Cast(v) => k.expr(v).dtype == DType::BF16 && matches!(k.expr(v).kind, ExprKind::Load { .. }),
+        _ => false,
+    };
+    let new = inlined(p, k, writer, &half)?;
+    contract::recognize(p, &new).map(|_| new)
+}
+
+/// The kernel with what computes its factors inlined, where each is of the form `fits` then.
+fn inlined(p: &Program, k: &Kernel, writer: Writers<'_, '_>, fits: &dyn Fn(&Kernel, ExprId) -> bool) -> Option<Kernel> {
     let (x, y) = factors(k)?;
     for e in [x, y] {
         let ExprKind::Load { buffer, .. } = &k.expr(e).kind else { continue };
         let Some(from) = writer(*buffer) else { continue };
         let (b, _, value) = single_store(from)?;
-        codes(from, value)?;
+        if !fits(from, value) {
+            return None;
+        }
         if b == *buffer {
             // Expressions are numbered anew; the other factor is found again by the caller.
-            let mut inlined = inline(p, from, b, k)?;
-            merge_origin(&mut inlined, &from.origin);
-            return with_codes(p, &inlined, writer);
+            let mut new = inline(p, from, b, k)?;
+            merge_origin(&mut new, &from.origin);
+            return inlined(p, &new, writer, fits);
         }
     }
-    codes(k, x)?;
-    codes(k, y)?;
-    Some(k.clone())
+    (fits(k, x) && fits(k, y)).then(|| k.clone())
 }
 
 /// The two factors of a kernel that begins with a sum of products and then stores.

@@ -11,7 +11,9 @@
 use crate::contract::{self, Contract};
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt};
 use lapidary_ir::{DType, Dim, Dims, Name};
-use lapidary_kernel::{AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD};
+use lapidary_kernel::{
+    AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD,
+};
 
 /// Outputs of a tile along an axis, taps of the kernel, and inputs of a tile.
 const OUT: i64 = 4;
@@ -75,7 +77,7 @@ impl Conv {
         };
         let ((a, a_index, a_guard), (b, b_index, _)) = (load(c.a)?, load(c.b)?);
         let three = |x: &AxisId| k.extent(*x).as_const() == Some(TAPS);
-        if c.codes || !c.batch.is_empty() || c.n.len() != 1 || c.k.len() != 3 || p.buffer(b).constant().is_none() {
+        if c.factors != Factors::F32 || !c.batch.is_empty() || c.n.len() != 1 || c.k.len() != 3 || p.buffer(b).constant().is_none() {
             return None;
         }
         // Along each tap the input moves as it does along one axis of the output.

@@ -30,7 +30,7 @@ pub struct Compile {
     /// CPUs to generate code for: auto (x86-64-v3 and v4, chosen at load), native, x86-64-v3, x86-64-v4
     #[arg(long, value_name = "CPU", default_value = "auto", help_heading = "Code")]
     cpu: String,
-    /// Element type of the arithmetic
+    /// What factors of products are rounded to before they are multiplied
     #[arg(long, value_enum, default_value_t = Precision::F32, help_heading = "Code")]
     precision: Precision,
     /// Never choose a convolution algorithm that rounds differently
@@ -63,7 +63,7 @@ pub struct Compile {
 enum Precision {
     /// 32-bit floats
     F32,
-    /// 16-bit brain floats in contractions
+    /// Products whose factors are rounded to 16-bit brain floats, where that is faster; sums and all else in 32 bits
     Bf16,
 }
 
@@ -98,7 +98,12 @@ enum EmitArg {
 
 impl Compile {
     pub fn run(&self, global: &Global) -> Outcome {
-        let pipeline = self.passes.pipeline()?;
+        let mut pipeline = self.passes.pipeline()?;
+        if self.precision == Precision::Bf16 {
+            // After all else: what is folded and fused is what is multiplied.
+            let winograd = !self.exact_conv;
+            pipeline.0.extend(lapidary::parse_pipeline(&format!("convert-float{{to=bf16, products=true, winograd={winograd}}}"))?.0);
+        }
         let target = self.passes.target()?.unwrap_or(lapidary::NEWEST_OPSET);
         let options = self.options(global)?;
         self.check_output(&options)?;
@@ -149,10 +154,6 @@ impl Compile {
     }
 
     fn options(&self, global: &Global) -> Result<CompileOptions> {
-        if self.precision == Precision::Bf16 {
-            let d = Diagnostic::unsupported("precision", "bf16 arithmetic is not generated yet");
-            return Err(d.help("leave --precision out for f32").into());
-        }
         let emit = match self.emit {
             None => Emit::Library,
             Some(EmitArg::Graph) => Emit::Graph,

@@ -5,11 +5,11 @@ use super::expr::{Emitter, Place};
 use super::ir::{IntCmp as I, V};
 use super::scope::AxisValue;
 use super::tile::{self, Factors, Family, LANES};
-use lapidary_ir::{DType, Dim, Result};
+use lapidary_ir::{Dim, Result};
 use lapidary_kernel::blocked::{WORD_BITS, packed_index, packed_scale_index};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Blocked, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, QUAD, ReduceOp, Schedule, Stmt,
-    linearize,
+    self as kernel, Atom, AxisId, BinaryOp, Blocked, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, QUAD, ReduceOp,
+    Schedule, Stmt, linearize,
 };
 use std::ops::Deref;
 
@@ -108,11 +108,6 @@ impl Contract {
         let (first, rest) = kernel.body.split_first()?;
         let Stmt::Reduce { local, op: ReduceOp::Sum, value, over } = first else { return None };
         let local_axes_free = kernel.local(*local).axes.is_empty();
-        let codes = match kernel.local(*local).dtype {
-            DType::F32 => false,
-            DType::I32 => true,
-            _ => return None,
-        };
         let simple = |s: &Stmt| match s {
             Stmt::Store { axes, .. } => axes.is_empty(),
             Stmt::Let { local, .. } => kernel.local(*local).axes.is_empty(),
@@ -124,15 +119,21 @@ impl Contract {
         }
         let (a, b) = (ExprId(*a), ExprId(*b));
         let ExprKind::Binary(BinaryOp::Mul, x, y) = kernel.expr(*value).kind else { return None };
-        let ((x, flip_x), (y, flip_y)) = if codes { (kernel.code(x)?, kernel.code(y)?) } else { ((x, false), (y, false)) };
-        let flip = if (x, y) == (a, b) {
-            flip_x
-        } else if (x, y) == (b, a) {
-            flip_y
+        let (of, [x, y]) = kernel.factors(kernel.local(*local).dtype, x, y)?;
+        let flip = if (x.load, y.load) == (a, b) {
+            x.moved
+        } else if (x.load, y.load) == (b, a) {
+            y.moved
         } else {
             return None;
         };
-        let factors = if codes { Factors::Codes { flip } } else { Factors::F32 };
+        let factors = match of {
+            kernel::Factors::F32 => Factors::F32,
+            kernel::Factors::Bf16 => Factors::Bf16,
+            kernel::Factors::Codes => Factors::Codes { flip },
+        };
+        // Elements of a step of the inner sum.
+        let (width, grouped) = (Dim::from(of.group()), of.group() > 1);
         let (n, outer_n) = n.split_last()?;
         let (inner, taps) = k.split_last()?;
         batch.extend(outer_n);
@@ -140,7 +141,7 @@ impl Contract {
             ExprKind::Load { buffer, index, guard, otherwise } => {
                 let zero = otherwise.is_none_or(|o| matches!(kernel.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0));
                 let d = program.buffer(*buffer);
-                let known = if codes { d.dtype.bits() == 8 } else { zero && d.dtype == DType::F32 };
+                let known = of == kernel::Factors::Codes || zero;
                 let padding = otherwise.filter(|_| !zero);
                 known.then(|| (*buffer, linearize(index, &d.dims), guard.clone(), index.clone(), padding))
             }
@@ -155,7 +156,7 @@ impl Contract {
             return None;
         }
         let one = Dim::from(1);
-        if codes && a_stride.as_const() != Some(1) {
+        if grouped && a_stride.as_const() != Some(1) {
             return None;
         }
         // Rows outside the input are read as zeros, of which there must be enough.
@@ -169,13 +170,12 @@ impl Contract {
             return None;
         }
         let lanes = Dim::from(LANES as i64);
-        let quad = Dim::from(QUAD);
-        let b_inner = if codes {
+        let b_inner = if grouped {
             let quotient = b_flat.terms().iter().find_map(|(atom, c)| match atom {
-                Atom::FloorDiv(x, d) if *d == quad && x.as_axis() == Some(*inner) => Some(c.clone()),
+                Atom::FloorDiv(x, d) if *d == width && x.as_axis() == Some(*inner) => Some(c.clone()),
                 _ => None,
             });
-            quotient.unwrap_or(&lanes * &quad)
+            quotient.unwrap_or(&lanes * &width)
         } else {
             b_flat.coefficient(*inner)?
         };
@@ -198,7 +198,7 @@ impl Contract {
         let moving = |x: &AxisId| x == n || x == inner || taps.contains(x);
         for (atom, c) in b_flat.terms() {
             match atom {
-                Atom::Axis(x) if x == n && !codes => {
+                Atom::Axis(x) if x == n && !grouped => {
                     let last = program.buffer(b).dims.last().and_then(|d| d.as_const());
                     let at_end = b_index.last().is_some_and(|i| i.as_axis() == Some(*n));
                     let padded = at_end && last.is_some_and(|d| d % LANES as i64 == 0);
@@ -209,19 +209,19 @@ impl Contract {
                     unit = true;
                 }
                 // Groups that hold the whole axis are no quotients and remainders.
-                Atom::Axis(x) if codes && x == n => match (c.as_const(), n_extent.as_const()) {
-                    (Some(QUAD), Some(e)) if e <= LANES as i64 => unit = true,
+                Atom::Axis(x) if x == n => match n_extent.as_const() {
+                    Some(e) if e <= LANES as i64 && *c == width => unit = true,
                     _ => return None,
                 },
-                Atom::Axis(x) if codes && x == inner => match (c.as_const(), kernel.extent(*inner).as_const()) {
-                    (Some(1), Some(e)) if e <= QUAD => {}
+                Atom::Axis(x) if grouped && x == inner => match (c.as_const(), kernel.extent(*inner).as_const()) {
+                    (Some(1), Some(e)) if e <= of.group() => {}
                     _ => return None,
                 },
                 Atom::Axis(_) => {}
                 Atom::FloorDiv(x, d) if *d == lanes && x.as_axis() == Some(*n) => b_panel = c.clone(),
-                Atom::Mod(x, d) if *d == lanes && x.as_axis() == Some(*n) && c.as_const() == Some(if codes { QUAD } else { 1 }) => unit = true,
-                Atom::FloorDiv(x, d) if codes && *d == quad && x.as_axis() == Some(*inner) => {}
-                Atom::Mod(x, d) if codes && *d == quad && x.as_axis() == Some(*inner) && c.as_const() == Some(1) => {}
+                Atom::Mod(x, d) if *d == lanes && x.as_axis() == Some(*n) && *c == width => unit = true,
+                Atom::FloorDiv(x, d) if grouped && *d == width && x.as_axis() == Some(*inner) => {}
+                Atom::Mod(x, d) if grouped && *d == width && x.as_axis() == Some(*inner) && c.as_const() == Some(1) => {}
                 Atom::FloorDiv(x, _) | Atom::Mod(x, _) => {
                     if kernel.axes.iter().enumerate().any(|(i, _)| moving(&AxisId(i as u16)) && x.mentions(AxisId(i as u16))) {
                         return None;
@@ -237,8 +237,8 @@ impl Contract {
         let b_base = b_flat.substitute(&|x| if moving(&x) { Index::from(0) } else { x.into() }, &Index::value, &extent);
 
         // In units of 4 bytes, as are strides from here on.
-        let steps = if codes { kernel.extent(*inner).ceil_div(&quad) } else { kernel.extent(*inner).clone() };
-        let unit_of = |d: Dim| if codes { d.exact_div(&quad) } else { Some(d) };
+        let steps = if grouped { kernel.extent(*inner).ceil_div(&width) } else { kernel.extent(*inner).clone() };
+        let unit_of = |d: Dim| if grouped { d.exact_div(&width) } else { Some(d) };
         let (b_tap, b_inner, b_panel) = (unit_of(b_tap)?, unit_of(b_inner)?, unit_of(b_panel)?);
         let family = Family::new(cpu, a_stride.as_const() == Some(1), b_inner.as_const() == Some(LANES as i64), factors);
         let operands = Operands {

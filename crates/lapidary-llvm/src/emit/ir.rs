@@ -115,6 +115,10 @@ impl<'c> Ir<'c> {
         // SAFETY: see above.
         T(unsafe { LLVMHalfTypeInContext(self.context) })
     }
+    pub fn bfloat(&self) -> T {
+        // SAFETY: see above.
+        T(unsafe { LLVMBFloatTypeInContext(self.context) })
+    }
     pub fn ptr(&self) -> T {
         // SAFETY: see above.
         T(unsafe { LLVMPointerTypeInContext(self.context, 0) })

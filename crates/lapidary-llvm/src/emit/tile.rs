@@ -33,6 +33,8 @@ pub struct Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Factors {
     F32,
+    /// Two 16-bit floats to a step of the inner sum.
+    Bf16,
     /// Unsigned by signed bytes, four to a step of the inner sum.
     Codes {
         /// A holds signed bytes, which count as unsigned when 128 is added: their top bit flipped.
@@ -63,6 +65,7 @@ impl Factors {
     pub fn element_bytes(self) -> i64 {
         match self {
             Factors::F32 => 4,
+            Factors::Bf16 => 2,
             Factors::Codes { .. } => 1,
             Factors::Blocks(b) if b.codes => 1,
             Factors::Blocks(_) => 4,
@@ -71,7 +74,7 @@ impl Factors {
     /// Products of a step of the inner sum, in units of what a fused multiply-add of f32 does.
     pub fn products(self) -> i64 {
         match self {
-            Factors::F32 | Factors::Codes { .. } => 1,
+            Factors::F32 | Factors::Bf16 | Factors::Codes { .. } => 1,
             Factors::Blocks(b) if b.codes => WORD_BITS / i64::from(b.bits) / QUAD,
             Factors::Blocks(b) => WORD_BITS / i64::from(b.bits),
         }
@@ -79,7 +82,7 @@ impl Factors {
     /// The type of the sums.
     pub fn sum(self, ir: &Ir) -> T {
         match self {
-            Factors::F32 | Factors::Blocks(_) => ir.f32(),
+            Factors::F32 | Factors::Bf16 | Factors::Blocks(_) => ir.f32(),
             Factors::Codes { .. } => ir.int(32),
         }
     }
@@ -111,6 +114,7 @@ impl Family {
         let flag = |b: bool, yes: &'static str, no: &'static str| if b { yes } else { no };
         let factors = match self.factors {
             Factors::F32 => String::new(),
+            Factors::Bf16 => "_bf16".into(),
             Factors::Codes { flip: false } => "_u8".into(),
             Factors::Codes { flip: true } => "_i8".into(),
             Factors::Blocks(b) => {
@@ -277,7 +281,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
             let at = ir.gep(ir.f32(), *p, ir.mul(k, a_stride));
             let a = match family.factors {
                 Factors::F32 | Factors::Blocks(_) => ir.load(ir.f32(), at, 4),
-                Factors::Codes { flip: false } => ir.load(ir.int(32), at, 1),
+                Factors::Bf16 | Factors::Codes { flip: false } => ir.load(ir.int(32), at, 1),
                 Factors::Codes { flip: true } => ir.xor(ir.load(ir.int(32), at, 1), ir.cint(ir.int(32), 0x8080_8080_u32 as i32 as i64)),
             };
             let a = ir.splat(a, LANES);
@@ -285,6 +289,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
                 let sum = accs[i * vectors as usize + j];
                 next.push(match family.factors {
                     Factors::F32 | Factors::Blocks(_) => ir.fma(a, *b, sum),
+                    Factors::Bf16 => add_halves(ir, cpu, sum, a, *b),
                     Factors::Codes { .. } => add_products(ir, cpu, sum, a, *b),
                 });
             }
@@ -328,7 +333,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let all: Vec<V> = accs.iter().map(|v| ir.phi(vector, &[(zero, entry), (*v, tap_last)])).collect();
     for i in 0..n {
         let add = |s: V, u: usize| match family.factors {
-            Factors::F32 | Factors::Blocks(_) => ir.fadd(s, all[u * n + i]),
+            Factors::F32 | Factors::Bf16 | Factors::Blocks(_) => ir.fadd(s, all[u * n + i]),
             Factors::Codes { .. } => ir.add(s, all[u * n + i]),
         };
         let total = (1..parts).fold(all[i], add);
@@ -336,6 +341,23 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         ir.store(total, ir.gep(ir.f32(), out, ir.c64(at)), 64);
     }
     ir.ret(None);
+}
+
+/// Adds to each lane of `sum` the products of its two 16-bit floats of `a` and `b`.
+fn add_halves(ir: &Ir, cpu: Cpu, sum: V, a: V, b: V) -> V {
+    if cpu == Cpu::X86V4 {
+        let pairs = ir.vec(ir.bfloat(), 2 * LANES);
+        return ir.intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", &[], &[sum, ir.bitcast(a, pairs), ir.bitcast(b, pairs)]);
+    }
+    // The 16 bits are the upper ones of an f32.
+    let words = ir.vec(ir.int(32), LANES);
+    let (a, b) = (ir.bitcast(a, words), ir.bitcast(b, words));
+    let half = |v: V, upper: bool| {
+        let bits = if upper { ir.and(v, ir.cint(words, 0xffff_0000_u32 as i32 as i64)) } else { ir.shl(v, ir.cint(words, 16)) };
+        ir.bits_as(bits, ir.f32())
+    };
+    let sum = ir.fma(half(a, false), half(b, false), sum);
+    ir.fma(half(a, true), half(b, true), sum)
 }
 
 /// Adds to each lane of `sum` the products of its four unsigned bytes of `a` and signed bytes of `b`.
