@@ -1,8 +1,8 @@
 //! Changes types, constants and casts as the plan says.
 
-use super::{Form, NAME};
 use super::plan::Plan;
 use super::rounding::{self, Loss};
+use super::{Form, NAME};
 use lapidary_ir::{Attr, Attrs, DType, Diagnostic, Graph, NodeId, NodeSpec, Result, Type, Value, ValueId};
 use lapidary_rewrite::{newest_op, origin, replace_value};
 use std::collections::{BTreeMap, BTreeSet};

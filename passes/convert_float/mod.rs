@@ -118,7 +118,9 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
     if to == DType::BF16 {
         ctx.raise_opset(13, "Cast knows bf16 since then");
     }
-    if form == Form::Compute && let Some((opset, op)) = plan.opset() {
+    if form == Form::Compute
+        && let Some((opset, op)) = plan.opset()
+    {
         ctx.raise_opset(opset, &format!("{op} has a form in {to} since then"));
     }
     let mut work = apply::Work::new(to, form, ctx.options.text("overflow") == Some("infinity"));

@@ -6,7 +6,7 @@
 
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt, normalize, rebuild, shell, solve};
 use crate::uses::{Uses, live_reads, sweep};
-use crate::{contract, integers, stems};
+use crate::{contract, integers, narrow, stems};
 use lapidary_ir::{DType, Dim};
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, Program, Stmt, UnaryOp};
 
@@ -17,6 +17,8 @@ pub fn fuse(p: &mut Program) {
     }
     // Each application removes a kernel or a read, so the limit is far beyond what can happen; it guards against a rule gone wrong.
     let limit = 16 * p.kernels.len() + 64;
+    run(p, inline_views, limit);
+    narrow::rewrite(p);
     run(p, inline_views, limit);
     // Quantizing and dequantizing would move into other kernels' epilogues: codes are found before.
     integers::rewrite(p);

@@ -10,6 +10,7 @@ mod graph;
 mod integers;
 mod layout;
 mod memory;
+mod narrow;
 mod rewrite;
 mod schedule;
 mod stems;

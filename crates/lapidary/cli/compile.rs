@@ -98,12 +98,7 @@ enum EmitArg {
 
 impl Compile {
     pub fn run(&self, global: &Global) -> Outcome {
-        let mut pipeline = self.passes.pipeline()?;
-        if self.precision == Precision::Bf16 {
-            // After all else: what is folded and fused is what is multiplied.
-            let winograd = !self.exact_conv;
-            pipeline.0.extend(lapidary::parse_pipeline(&format!("convert-float{{to=bf16, products=true, winograd={winograd}}}"))?.0);
-        }
+        let pipeline = self.passes.pipeline()?;
         let target = self.passes.target()?.unwrap_or(lapidary::NEWEST_OPSET);
         let options = self.options(global)?;
         self.check_output(&options)?;
@@ -121,7 +116,7 @@ impl Compile {
         model.expand()?;
         model.set_dims(&self.dim)?;
         let beside = self.output.clone().unwrap_or_default();
-        let report = opt::run_passes(&mut model, &pipeline, &self.passes, target, &beside, global)?;
+        let report = opt::run_passes(&mut model, &pipeline, self.rounding()?, &self.passes, target, &beside, global)?;
         if !report.failures.is_empty() {
             ledger::show(&report, global, self.passes.why.as_deref());
             return Ok(Status::Findings);
@@ -151,6 +146,14 @@ impl Compile {
             }
         }
         Ok(Status::Done)
+    }
+
+    /// What `--precision` adds to the passes, after all else: what is folded and fused is what is multiplied.
+    fn rounding(&self) -> Result<lapidary::Pipeline> {
+        match self.precision {
+            Precision::F32 => Ok(Default::default()),
+            Precision::Bf16 => lapidary::parse_pipeline(&format!("convert-float{{to=bf16, products=true, winograd={}}}", !self.exact_conv)),
+        }
     }
 
     fn options(&self, global: &Global) -> Result<CompileOptions> {

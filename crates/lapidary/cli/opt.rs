@@ -39,7 +39,7 @@ impl Opt {
         }
         let mut model = global.open(&self.model)?;
         let opset = target.unwrap_or_else(|| model.opset());
-        let mut report = run_passes(&mut model, &pipeline, &self.passes, opset, &self.output, global)?;
+        let mut report = run_passes(&mut model, &pipeline, Pipeline::default(), &self.passes, opset, &self.output, global)?;
         if report.failures.is_empty() {
             let _busy = progress::spinner(global, "checking the file");
             report.failures = self.read_back(&model, &report)?;
@@ -87,8 +87,16 @@ impl PassArgs {
     }
 }
 
-/// Runs the passes that the arguments ask for, with progress.
-pub fn run_passes(model: &mut Model, pipeline: &Pipeline, args: &PassArgs, target: u32, out: &Path, global: &Global) -> Result<Report> {
+/// Runs the passes that the arguments ask for, with progress. What `also` runs after them has its error measured only where data are given.
+pub fn run_passes(
+    model: &mut Model,
+    pipeline: &Pipeline,
+    also: Pipeline,
+    args: &PassArgs,
+    target: u32,
+    out: &Path,
+    global: &Global,
+) -> Result<Report> {
     let busy = progress::spinner(global, "passes");
     let check = match args.checks() {
         // What loses precision on purpose has its error measured, as does everything when data are given.
@@ -101,6 +109,7 @@ pub fn run_passes(model: &mut Model, pipeline: &Pipeline, args: &PassArgs, targe
         None if check == Check::Measure => sample(model, pipeline)?,
         None => vec![],
     };
+    let pipeline = &Pipeline(pipeline.0.iter().cloned().chain(also.0).collect());
     let shown = busy.clone();
     let crash_dir = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     model.run_pipeline(

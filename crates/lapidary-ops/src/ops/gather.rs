@@ -8,6 +8,7 @@ use crate::views::{axis_of, gather_view};
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
 
 use lapidary_ir::{Result, Shape};
+use lapidary_kernel::Index;
 
 pub static DEF: OpDef = OpDef { eval: Some(eval), lower: Some(lower), ..OpDef::base("Gather", include_str!("gather.rs"), infer) };
 
@@ -46,11 +47,21 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let (x, indices, y) = (c.input(0)?, c.input(1)?, c.output(0)?);
     let axis = axis_of(c, c.node().attrs.int("axis").unwrap_or(0), x.rank())?;
+    // One place that is known is a slice, which whoever reads it can read where it lies.
+    let place = match (c.contents(1).and_then(|v| v.as_ints()).as_deref(), x.dims[axis].as_const()) {
+        (Some(&[i]), Some(size)) if (-size..size).contains(&i) => Some(if i < 0 { i + size } else { i }),
+        _ => None,
+    };
     gather_view(c, &x, &y, |k, at| {
         let picked = at[axis..axis + indices.rank()].to_vec();
-        let v = k.load(indices.buffer, indices.dtype, picked);
         let mut from = at[..axis].to_vec();
-        from.push(k.wrapped_index(v, &x.dims[axis]));
+        from.push(match place {
+            Some(i) => Index::from(i),
+            None => {
+                let v = k.load(indices.buffer, indices.dtype, picked);
+                k.wrapped_index(v, &x.dims[axis])
+            }
+        });
         from.extend_from_slice(&at[axis + indices.rank()..]);
         (from, vec![])
     })
