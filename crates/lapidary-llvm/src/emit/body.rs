@@ -6,6 +6,7 @@ use super::ir::Ir;
 use super::machine;
 use super::nest::Nest;
 use super::tile::LANES;
+use super::turn::{self, Turn};
 use lapidary_ir::{DType, Dim, Name, Result, Tensor};
 use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips};
 use rustc_hash::FxHashMap;
@@ -38,6 +39,7 @@ pub struct Traits {
 pub enum Code {
     Nest(Nest),
     Contract(Box<Contract>),
+    Turn(Turn),
 }
 
 impl Code {
@@ -45,17 +47,20 @@ impl Code {
         match self {
             Code::Nest(n) => &n.chunks,
             Code::Contract(c) => &c.chunks,
+            Code::Turn(t) => &t.chunks,
         }
     }
     pub fn scratch_bytes(&self) -> &Dim {
         match self {
             Code::Nest(n) => &n.scratch_bytes,
             Code::Contract(c) => &c.scratch_bytes,
+            Code::Turn(t) => &t.scratch_bytes,
         }
     }
     pub fn template(&self, kernel: &Kernel) -> &'static str {
         match self {
             Code::Contract(_) => "contract",
+            Code::Turn(_) => "turn",
             Code::Nest(_) => match &kernel.schedule {
                 // A contraction that the tiles do not fit.
                 Some(Schedule::Contract { .. }) => "window",
@@ -149,6 +154,11 @@ fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize) -> Re
     if let Some(c) = Contract::of(kernel, program, cpu) {
         return Ok(Code::Contract(Box::new(c)));
     }
+    if strip_axes == 0
+        && let Some(t) = Turn::of(kernel, program)
+    {
+        return Ok(Code::Turn(t));
+    }
     let fallback = match &kernel.schedule {
         Some(Schedule::Contract { n, m, .. }) => n.last().or(m.last()).map(|a| AxisId(*a)),
         _ => None,
@@ -192,6 +202,7 @@ pub fn emit(ir: &Ir, body: &Body, function: &str, cpu: Cpu, symbols: &[Name], sa
     let result = match &body.code {
         Code::Nest(nest) => emitter(nest.lanes).and_then(|mut e| e.nest(nest)),
         Code::Contract(c) => emitter(LANES).and_then(|mut e| e.contract(c)),
+        Code::Turn(t) => emitter(turn::LANES as u32).and_then(|mut e| e.turn(t)),
     };
     result.map_err(|mut e| {
         e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", body.name)));

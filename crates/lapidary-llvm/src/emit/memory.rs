@@ -235,6 +235,24 @@ impl Emitter<'_, '_> {
         }
         Ok(())
     }
+    /// Stores a vector at `buffer[index] + offset` and after it, index being one place.
+    pub fn store_side_by_side(&mut self, buffer: BufferId, index: &[Index], (v, offset): (V, i64), mask: Option<V>) -> Result<()> {
+        let b = self.program.buffer(buffer);
+        let Some(Pointer { base, .. }) = self.pointers.get(&buffer).copied() else {
+            return Err(self.broken("a buffer that is written is not among the buffers written"));
+        };
+        let bytes = types::bytes(b.dtype);
+        let Access::One(p) = self.access(base, bytes as i64, &linearize(index, &b.dims))? else {
+            return Err(self.broken("a place is not one place"));
+        };
+        let raw = types::encode(self.ir, b.dtype, v);
+        let p = self.ir.gep_bytes(p, self.ir.c64(offset * bytes as i64));
+        match mask {
+            None => self.ir.store(raw, p, bytes),
+            Some(m) => self.ir.masked_store(raw, p, m, bytes),
+        }
+        Ok(())
+    }
     /// Puts an element of less than a byte among its neighbours, which stay; what follows the last one is zero. One thread writes such a
     /// buffer.
     fn store_packed(&mut self, base: V, (i, last): (V, V), dtype: DType, v: V, condition: Option<V>) -> Result<()> {

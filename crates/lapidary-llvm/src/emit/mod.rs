@@ -17,4 +17,5 @@ pub mod sizes;
 pub mod statements;
 pub mod tile;
 mod tile_blocks;
+pub mod turn;
 pub mod types;

@@ -7,7 +7,7 @@ use lapidary_kernel::{AxisId, BinaryOp, ExprKind, Kernel, Program, Schedule, Stm
 use std::collections::BTreeSet;
 
 /// Work that one chunk should hold, in units of about 0.1 ns: some tens of microseconds, so that claiming it costs nothing.
-const CHUNK_WORK: i64 = 300_000;
+pub const CHUNK_WORK: i64 = 300_000;
 /// Rows that share what is read once per vector.
 const STATIONARY_ROWS: i64 = 32;
 
@@ -117,7 +117,7 @@ fn lanes(kernel: &Kernel) -> u32 {
 }
 
 /// The work of one point of the parallel axes, in units of [`CHUNK_WORK`].
-fn point_cost(kernel: &Kernel) -> Dim {
+pub fn point_cost(kernel: &Kernel) -> Dim {
     let mut sum = Dim::from(1);
     for s in &kernel.body {
         let turns = stmt_axes(kernel, s).iter().fold(Dim::from(1), |n, a| &n * kernel.extent(*a));

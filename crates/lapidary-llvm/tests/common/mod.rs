@@ -157,6 +157,13 @@ pub fn symbols(program: &Program, inputs: &[Tensor]) -> impl Fn(&str) -> Option<
 /// Runs the graph on the inputs, natively on every CPU at hand and in the evaluator; exactly one kernel for which `wanted` holds must run on a
 /// register tile.
 pub fn agrees_in_tiles(source: &str, inputs: &[Tensor], rtol: f64, wanted: &dyn Fn(&Kernel) -> bool) {
+    agrees_natively(source, inputs, rtol, &|kernels| {
+        assert_eq!(kernels.iter().filter(|(k, template)| *template == "contract" && wanted(k)).count(), 1, "{source}");
+    });
+}
+
+/// Runs the graph on the inputs, natively on every CPU at hand and in the evaluator; `check` sees the kernels with their templates.
+pub fn agrees_natively(source: &str, inputs: &[Tensor], rtol: f64, check: &dyn Fn(&[(&Kernel, &str)])) {
     let mut graph = lapidary_ir::text::parse(source, &Default::default()).unwrap_or_else(|e| panic!("{e}\n{source}"));
     let facts = lapidary_ops::infer_types(&mut graph).unwrap_or_else(|e| panic!("{e}"));
     let plan = lapidary_lower::lower(&graph, &facts, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
@@ -171,8 +178,8 @@ pub fn agrees_in_tiles(source: &str, inputs: &[Tensor], rtol: f64, wanted: &dyn 
         let out = folder().join(format!("libagrees{}.so", COUNT.fetch_add(1, Ordering::Relaxed)));
         let options = CompileOptions { cpus: vec![cpu], ..CompileOptions::default() };
         let report = lapidary_llvm::compile(&plan, &options, &out).unwrap_or_else(|e| panic!("{e}"));
-        let tiles = plan.program.kernels.iter().zip(&report.kernels).filter(|(k, r)| r.template == "contract" && wanted(k));
-        assert_eq!(tiles.count(), 1, "{cpu:?}: {source}");
+        let kernels: Vec<(&Kernel, &str)> = plan.program.kernels.iter().zip(report.kernels.iter().map(|r| r.template.as_str())).collect();
+        check(&kernels);
         let lib = lapidary_llvm::loaded::Library::open(&out).unwrap();
         for threads in [1, 2] {
             let got = lib.context(threads, None).unwrap().run(&inputs.iter().collect::<Vec<_>>()).unwrap_or_else(|e| panic!("{e}"));

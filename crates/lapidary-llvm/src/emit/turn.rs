@@ -1,0 +1,248 @@
+//! Elementwise kernels that read along one axis and write along another: transposed copies, changes of layout, panels of a transposed operand. Squares of
+//! 16 × 16 elements are read row by row, turned in registers, and written row by row. Where few elements lie next to each other in the result (the
+//! channels of an image), whole vectors of each are read, and interleaved.
+
+use super::expr::Emitter;
+use super::ir::{IntCmp as I, Ir, V};
+use super::nest::{self, CHUNK_WORK};
+use super::scope::AxisValue;
+use lapidary_ir::{Dim, Result};
+use lapidary_kernel::{AxisId, ExprId, ExprKind, Index, Kernel, Program, Schedule, Stmt, linearize};
+
+pub const LANES: i64 = 16;
+/// Elements of the axis that is read along, of one tile.
+const STRETCH: i64 = 128;
+/// Neighbours in the result that are interleaved.
+const FEW: i64 = 4;
+/// Shorter axes leave squares mostly empty.
+const SHORTEST: i64 = 8;
+
+/// A kernel that squares are turned for.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    read: AxisId,
+    write: AxisId,
+    /// All other axes.
+    rows: Vec<AxisId>,
+    /// So many neighbours in the result are interleaved.
+    few: Option<i64>,
+    /// Squares, or everything, along the axis that is written along.
+    blocks: Dim,
+    stretches: Dim,
+    tiles: Dim,
+    tiles_per_chunk: Dim,
+    pub chunks: Dim,
+    /// None is needed.
+    pub scratch_bytes: Dim,
+}
+
+impl Turn {
+    /// `None` for all other kernels.
+    pub fn of(kernel: &Kernel, program: &Program) -> Option<Turn> {
+        let (Some(Schedule::Map { .. }), [Stmt::Store { buffer, index, axes, guard, value }]) = (&kernel.schedule, kernel.body.as_slice()) else {
+            return None;
+        };
+        let reads_own = kernel.writes().iter().any(|w| kernel.reads().contains(w));
+        if kernel.serial || !axes.is_empty() || !guard.is_empty() || !kernel.locals.is_empty() || reads_own {
+            return None;
+        }
+        let live = kernel.live_exprs();
+        let live = || kernel.exprs.iter().zip(&live).filter(|(_, live)| **live).map(|(e, _)| e);
+        let small = |bits: usize| (8..=32).contains(&bits);
+        let computed = |i: &Index| {
+            let mut values = vec![];
+            i.values(&mut values);
+            !values.is_empty()
+        };
+        let all_small = live().all(|e| small(e.dtype.bits()) || e.dtype == lapidary_ir::DType::Bool);
+        if !all_small || !small(program.buffer(*buffer).dtype.bits()) || !small(kernel.expr(*value).dtype.bits()) {
+            return None;
+        }
+        let store = linearize(index, &program.buffer(*buffer).dims);
+        let mut loads: Vec<Index> = vec![];
+        for e in live() {
+            match &e.kind {
+                ExprKind::Load { index, guard, buffer, .. } => {
+                    if index.iter().chain(guard.iter().map(|(i, _)| i)).any(computed) {
+                        return None;
+                    }
+                    loads.push(linearize(index, &program.buffer(*buffer).dims));
+                }
+                ExprKind::Index(_) | ExprKind::Within(_) => return None,
+                _ => {}
+            }
+        }
+        let step = |i: &Index, a: AxisId| i.coefficient(a);
+        let one = |d: Option<Dim>| d.is_some_and(|d| d.as_const() == Some(1));
+        let zero = |d: Option<Dim>| d.is_some_and(|d| d.as_const() == Some(0));
+        let wide = |a: AxisId| kernel.extent(a).as_const().is_none_or(|e| e >= SHORTEST);
+        let write = kernel.parallel_axes().find(|a| one(step(&store, *a)) && kernel.extent(*a).as_const() != Some(1))?;
+        let along = |a: &AxisId| {
+            let strided = step(&store, *a).is_some_and(|d| !matches!(d.as_const(), Some(0 | 1)));
+            let reads = loads.iter().all(|l| one(step(l, *a)) || zero(step(l, *a)));
+            let turned = loads.iter().any(|l| one(step(l, *a)) && !zero(step(l, write)));
+            strided && reads && turned && wide(*a)
+        };
+        if loads.iter().any(|l| step(l, write).is_none()) {
+            return None;
+        }
+        let read = kernel.parallel_axes().filter(|a| *a != write).find(along)?;
+        let few = match kernel.extent(write).as_const() {
+            Some(e) if e <= FEW => {
+                if step(&store, read)?.as_const() != Some(e) {
+                    return None;
+                }
+                Some(e)
+            }
+            Some(e) if e < SHORTEST => return None,
+            _ => None,
+        };
+        let rows: Vec<AxisId> = kernel.parallel_axes().filter(|a| *a != read && *a != write).collect();
+        let (one, block) = (Dim::from(1), few.unwrap_or(LANES));
+        let blocks = kernel.extent(write).ceil_div(&Dim::from(block));
+        let stretches = kernel.extent(read).ceil_div(&Dim::from(STRETCH));
+        let tiles = rows.iter().fold(&blocks * &stretches, |n, a| &n * kernel.extent(*a));
+        let point = nest::point_cost(kernel).as_const()?.max(1);
+        let length = kernel.extent(read).as_const().map_or(STRETCH, |e| e.clamp(1, STRETCH));
+        let tiles_per_chunk = Dim::from((CHUNK_WORK / (point * length * block)).max(1));
+        let chunks = tiles.ceil_div(&tiles_per_chunk).maximum(&one);
+        Some(Turn { read, write, rows, few, blocks, stretches, tiles, tiles_per_chunk, chunks, scratch_bytes: Dim::from(0) })
+    }
+}
+
+/// A square: where it begins, and how many rows and columns of it exist, where not all do.
+struct Square<'t> {
+    turn: &'t Turn,
+    write: V,
+    read: V,
+    written: Option<V>,
+    left: Option<V>,
+}
+
+impl Emitter<'_, '_> {
+    /// Emits the whole body of the kernel's function.
+    pub fn turn(&mut self, t: &Turn) -> Result<()> {
+        let ir = self.ir;
+        let kernel = self.kernel;
+        let (tiles, per_chunk) = (self.size(&t.tiles)?, self.size(&t.tiles_per_chunk)?);
+        let (blocks, stretches) = (self.size(&t.blocks)?, self.size(&t.stretches)?);
+        let (reads, writes) = (self.size(kernel.extent(t.read))?, self.size(kernel.extent(t.write))?);
+        let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
+        let (begin, end) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
+        let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
+        let multiple = |a: AxisId| kernel.extent(a).modulo(&Dim::from(LANES)).as_const() == Some(0);
+        self.for_each(first, last, 1, &[], |s, tile, _| {
+            let (rest, stretch) = s.split(tile, stretches);
+            let (row, block) = s.split(rest, blocks);
+            s.enter_point(&t.rows, row)?;
+            let write = ir.mul(block, ir.c64(t.few.unwrap_or(LANES)));
+            let low = ir.mul(stretch, ir.c64(STRETCH));
+            let high = min(ir.add(low, ir.c64(STRETCH)), reads);
+            let whole = ir.add(low, ir.and(ir.sub(high, low), ir.c64(-LANES)));
+            let there = ir.sub(writes, write);
+            let full = if t.few.is_some() || multiple(t.write) { ir.c1(true) } else { ir.icmp(I::LLVMIntSGE, there, ir.c64(LANES)) };
+            for partial in [false, true] {
+                if partial && ir.as_const_int(full).is_some_and(|c| c != 0) {
+                    break;
+                }
+                let written = partial.then_some(there);
+                let w = s.begin_when(if partial { ir.not(full) } else { full });
+                s.for_each(low, whole, LANES, &[], |s, read, _| {
+                    s.square(&Square { turn: t, write, read, written, left: None })?;
+                    Ok(vec![])
+                })?;
+                if !multiple(t.read) {
+                    let some = s.begin_when(ir.icmp(I::LLVMIntSLT, whole, high));
+                    let left = Some(ir.sub(high, whole));
+                    s.square(&Square { turn: t, write, read: whole, written, left })?;
+                    s.end_when(some, &[], &[]);
+                }
+                s.end_when(w, &[], &[]);
+            }
+            Ok(vec![])
+        })?;
+        ir.ret(None);
+        Ok(())
+    }
+    fn square(&mut self, q: &Square<'_>) -> Result<()> {
+        let ir = self.ir;
+        let kernel = self.kernel;
+        let Some(Stmt::Store { buffer, index, value, .. }) = kernel.body.first() else { return Err(self.broken("stores nothing")) };
+        let count = q.turn.few.unwrap_or(LANES);
+        let below = |limit: V| ir.icmp(I::LLVMIntSLT, ir.iota(LANES as u32), ir.splat(limit, LANES as u32));
+        let rows = (0..count).map(|i| self.read_row(q, *value, i, q.left.map(below))).collect::<Result<Vec<V>>>()?;
+        let w = self.begin_when(ir.c1(true));
+        if q.turn.few.is_some() {
+            let points = [(q.turn.read, AxisValue::Scalar(q.read)), (q.turn.write, AxisValue::Scalar(q.write))];
+            self.current().axes.extend(points);
+            let there = q.left.map(|l| ir.mul(l, ir.c64(count)));
+            for (i, v) in interleaved(ir, &rows).into_iter().enumerate() {
+                let mask = there.map(|t| below(ir.sub(t, ir.c64(i as i64 * LANES))));
+                self.store_side_by_side(*buffer, index, (v, i as i64 * LANES), mask)?;
+            }
+        } else {
+            let mask = q.written.map(below);
+            for (i, v) in turned(ir, rows).into_iter().enumerate() {
+                let exists = q.left.map_or(ir.c1(true), |l| ir.icmp(I::LLVMIntSGT, l, ir.c64(i as i64)));
+                let w = self.begin_when(exists);
+                let points = [(q.turn.read, AxisValue::Scalar(ir.add(q.read, ir.c64(i as i64)))), (q.turn.write, AxisValue::Scalar(q.write))];
+                self.current().axes.extend(points);
+                self.store_side_by_side(*buffer, index, (v, 0), mask)?;
+                self.end_when(w, &[], &[]);
+            }
+        }
+        self.end_when(w, &[], &[]);
+        Ok(())
+    }
+    /// The values at 16 points along the axis that is read along.
+    fn read_row(&mut self, q: &Square<'_>, value: ExprId, row: i64, mask: Option<V>) -> Result<V> {
+        let ir = self.ir;
+        let row = ir.c64(row);
+        let mask = match q.written {
+            None => mask,
+            Some(n) => {
+                let exists = ir.splat(ir.icmp(I::LLVMIntSLT, row, n), LANES as u32);
+                Some(mask.map_or(exists, |m| ir.and(m, exists)))
+            }
+        };
+        let w = self.begin_when(ir.c1(true));
+        self.vector = Some(q.turn.read);
+        self.mask = mask;
+        let points = [(q.turn.write, AxisValue::Scalar(ir.add(q.write, row))), (q.turn.read, AxisValue::Lanes(q.read))];
+        self.current().axes.extend(points);
+        let v = self.expr(value)?;
+        self.vector = None;
+        self.mask = None;
+        self.end_when(w, &[], &[]);
+        Ok(ir.splat(v, LANES as u32))
+    }
+}
+
+/// The transpose of 16 vectors of 16: halves change places at distances 1, 2, 4 and 8.
+fn turned(ir: &Ir, mut rows: Vec<V>) -> Vec<V> {
+    for distance in [1u32, 2, 4, 8] {
+        let other = |lane: u32| lane & distance != 0;
+        let low: Vec<u32> = (0..16).map(|l| if other(l) { 16 + l - distance } else { l }).collect();
+        let high: Vec<u32> = (0..16).map(|l| if other(l) { 16 + l } else { l + distance }).collect();
+        for i in (0..16usize).filter(|i| !other(*i as u32)) {
+            let j = i + distance as usize;
+            (rows[i], rows[j]) = (ir.shuffle(rows[i], rows[j], &low), ir.shuffle(rows[i], rows[j], &high));
+        }
+    }
+    rows
+}
+
+/// Element 0 of each vector, then element 1 of each, and so on.
+fn interleaved(ir: &Ir, rows: &[V]) -> Vec<V> {
+    let n = rows.len() as u32;
+    let vector = |k: u32| {
+        let place = |lane: u32| (16 * k + lane) / n;
+        let of = |lane: u32| (16 * k + lane) % n;
+        (1..n).fold(rows[0], |v, row| {
+            let first = |lane: u32| if row == 1 && of(lane) == 0 { place(lane) } else { lane };
+            let mask: Vec<u32> = (0..16).map(|l| if of(l) == row { 16 + place(l) } else { first(l) }).collect();
+            ir.shuffle(v, rows[row as usize], &mask)
+        })
+    };
+    (0..n).map(vector).collect()
+}
