@@ -235,17 +235,22 @@ impl Emitter<'_, '_> {
         }
         Ok(())
     }
-    /// Stores a vector at `buffer[index] + offset` and after it, index being one place.
-    pub fn store_side_by_side(&mut self, buffer: BufferId, index: &[Index], (v, offset): (V, i64), mask: Option<V>) -> Result<()> {
+    /// The bytes of an element of a buffer, and its address, which all lanes share.
+    pub fn place(&mut self, buffer: BufferId, index: &[Index]) -> Result<(u32, V)> {
         let b = self.program.buffer(buffer);
         let Some(Pointer { base, .. }) = self.pointers.get(&buffer).copied() else {
-            return Err(self.broken("a buffer that is written is not among the buffers written"));
+            return Err(self.broken("a buffer is not among those that are read and written"));
         };
         let bytes = types::bytes(b.dtype);
-        let Access::One(p) = self.access(base, bytes as i64, &linearize(index, &b.dims))? else {
-            return Err(self.broken("a place is not one place"));
-        };
-        let raw = types::encode(self.ir, b.dtype, v);
+        match self.access(base, bytes as i64, &linearize(index, &b.dims))? {
+            Access::One(p) => Ok((bytes, p)),
+            _ => Err(self.broken("a place is not one place")),
+        }
+    }
+    /// Stores a vector at `buffer[index] + offset` and after it, index being one place; as it is, where its elements are not the buffer's.
+    pub fn store_side_by_side(&mut self, buffer: BufferId, index: &[Index], (v, offset): (V, i64), mask: Option<V>, encoded: bool) -> Result<()> {
+        let (bytes, p) = self.place(buffer, index)?;
+        let raw = if encoded { v } else { types::encode(self.ir, self.program.buffer(buffer).dtype, v) };
         let p = self.ir.gep_bytes(p, self.ir.c64(offset * bytes as i64));
         match mask {
             None => self.ir.store(raw, p, bytes),

@@ -1,6 +1,7 @@
 //! Elementwise kernels that read along one axis and write along another: transposed copies, changes of layout, panels of a transposed operand. Squares of
 //! 16 × 16 elements are read row by row, turned in registers, and written row by row. Where few elements lie next to each other in the result (the
-//! channels of an image), whole vectors of each are read, and interleaved.
+//! channels of an image), whole vectors of each are read, and interleaved. Smaller elements that stay together in groups of 32 bits (the pairs of a
+//! panel) are moved as such groups.
 
 use super::expr::Emitter;
 use super::ir::{IntCmp as I, Ir, V};
@@ -26,6 +27,8 @@ pub struct Turn {
     rows: Vec<AxisId>,
     /// So many neighbours in the result are interleaved.
     few: Option<i64>,
+    /// The axis within a group of 32 bits.
+    group: Option<AxisId>,
     /// Squares, or everything, along the axis that is written along.
     blocks: Dim,
     stretches: Dim,
@@ -59,13 +62,14 @@ impl Turn {
             return None;
         }
         let store = linearize(index, &program.buffer(*buffer).dims);
-        let mut loads: Vec<Index> = vec![];
+        let (mut loads, mut guards): (Vec<Index>, Vec<&Index>) = (vec![], vec![]);
         for e in live() {
             match &e.kind {
                 ExprKind::Load { index, guard, buffer, .. } => {
                     if index.iter().chain(guard.iter().map(|(i, _)| i)).any(computed) {
                         return None;
                     }
+                    guards.extend(guard.iter().map(|(i, _)| i));
                     loads.push(linearize(index, &program.buffer(*buffer).dims));
                 }
                 ExprKind::Index(_) | ExprKind::Within(_) => return None,
@@ -73,22 +77,26 @@ impl Turn {
             }
         }
         let step = |i: &Index, a: AxisId| i.coefficient(a);
-        let one = |d: Option<Dim>| d.is_some_and(|d| d.as_const() == Some(1));
+        let group = group(kernel, *value, &store, &loads);
+        // In units of groups.
+        let width = group.map_or(1, |a| kernel.extent(a).as_const().unwrap_or(1));
+        let one = |d: Option<Dim>| d.is_some_and(|d| d.as_const() == Some(width));
         let zero = |d: Option<Dim>| d.is_some_and(|d| d.as_const() == Some(0));
         let wide = |a: AxisId| kernel.extent(a).as_const().is_none_or(|e| e >= SHORTEST);
-        let write = kernel.parallel_axes().find(|a| one(step(&store, *a)) && kernel.extent(*a).as_const() != Some(1))?;
+        let write = kernel.parallel_axes().find(|a| Some(*a) != group && one(step(&store, *a)) && kernel.extent(*a).as_const() != Some(1))?;
         let along = |a: &AxisId| {
-            let strided = step(&store, *a).is_some_and(|d| !matches!(d.as_const(), Some(0 | 1)));
+            let strided = step(&store, *a).is_some_and(|d| !matches!(d.as_const(), Some(0 | 1)) && d.as_const() != Some(width));
             let reads = loads.iter().all(|l| one(step(l, *a)) || zero(step(l, *a)));
             let turned = loads.iter().any(|l| one(step(l, *a)) && !zero(step(l, write)));
-            strided && reads && turned && wide(*a)
+            let apart = group.is_none() || guards.iter().all(|i| !i.mentions(*a));
+            strided && reads && turned && apart && wide(*a)
         };
         if loads.iter().any(|l| step(l, write).is_none()) {
             return None;
         }
-        let read = kernel.parallel_axes().filter(|a| *a != write).find(along)?;
+        let read = kernel.parallel_axes().filter(|a| *a != write && Some(*a) != group).find(along)?;
         let few = match kernel.extent(write).as_const() {
-            Some(e) if e <= FEW => {
+            Some(e) if e <= FEW && group.is_none() => {
                 if step(&store, read)?.as_const() != Some(e) {
                     return None;
                 }
@@ -97,7 +105,7 @@ impl Turn {
             Some(e) if e < SHORTEST => return None,
             _ => None,
         };
-        let rows: Vec<AxisId> = kernel.parallel_axes().filter(|a| *a != read && *a != write).collect();
+        let rows: Vec<AxisId> = kernel.parallel_axes().filter(|a| *a != read && *a != write && Some(*a) != group).collect();
         let (one, block) = (Dim::from(1), few.unwrap_or(LANES));
         let blocks = kernel.extent(write).ceil_div(&Dim::from(block));
         let stretches = kernel.extent(read).ceil_div(&Dim::from(STRETCH));
@@ -106,8 +114,17 @@ impl Turn {
         let length = kernel.extent(read).as_const().map_or(STRETCH, |e| e.clamp(1, STRETCH));
         let tiles_per_chunk = Dim::from((CHUNK_WORK / (point * length * block)).max(1));
         let chunks = tiles.ceil_div(&tiles_per_chunk).maximum(&one);
-        Some(Turn { read, write, rows, few, blocks, stretches, tiles, tiles_per_chunk, chunks, scratch_bytes: Dim::from(0) })
+        Some(Turn { read, write, rows, few, group, blocks, stretches, tiles, tiles_per_chunk, chunks, scratch_bytes: Dim::from(0) })
     }
+}
+
+/// The axis of groups of 32 bits that a kernel moves as they are.
+fn group(kernel: &Kernel, value: ExprId, store: &Index, loads: &[Index]) -> Option<AxisId> {
+    let (ExprKind::Load { guard, otherwise: None, .. }, [load]) = (&kernel.expr(value).kind, loads) else { return None };
+    let width = 32 / kernel.expr(value).dtype.bits() as i64;
+    let one = |i: &Index, a: AxisId| i.coefficient(a).is_some_and(|d| d.as_const() == Some(1));
+    let whole = |a: &AxisId| width > 1 && kernel.extent(*a).as_const() == Some(width) && one(store, *a) && one(load, *a);
+    kernel.parallel_axes().find(whole).filter(|a| guard.iter().all(|(i, _)| !i.mentions(*a)))
 }
 
 /// A square: where it begins, and how many rows and columns of it exist, where not all do.
@@ -172,13 +189,14 @@ impl Emitter<'_, '_> {
         let below = |limit: V| ir.icmp(I::LLVMIntSLT, ir.iota(LANES as u32), ir.splat(limit, LANES as u32));
         let rows = (0..count).map(|i| self.read_row(q, *value, i, q.left.map(below))).collect::<Result<Vec<V>>>()?;
         let w = self.begin_when(ir.c1(true));
+        self.current().axes.extend(q.turn.group.map(|a| (a, AxisValue::Scalar(ir.c64(0)))));
         if q.turn.few.is_some() {
             let points = [(q.turn.read, AxisValue::Scalar(q.read)), (q.turn.write, AxisValue::Scalar(q.write))];
             self.current().axes.extend(points);
             let there = q.left.map(|l| ir.mul(l, ir.c64(count)));
             for (i, v) in interleaved(ir, &rows).into_iter().enumerate() {
                 let mask = there.map(|t| below(ir.sub(t, ir.c64(i as i64 * LANES))));
-                self.store_side_by_side(*buffer, index, (v, i as i64 * LANES), mask)?;
+                self.store_side_by_side(*buffer, index, (v, i as i64 * LANES), mask, false)?;
             }
         } else {
             let mask = q.written.map(below);
@@ -187,7 +205,7 @@ impl Emitter<'_, '_> {
                 let w = self.begin_when(exists);
                 let points = [(q.turn.read, AxisValue::Scalar(ir.add(q.read, ir.c64(i as i64)))), (q.turn.write, AxisValue::Scalar(q.write))];
                 self.current().axes.extend(points);
-                self.store_side_by_side(*buffer, index, (v, 0), mask)?;
+                self.store_side_by_side(*buffer, index, (v, 0), mask, q.turn.group.is_some())?;
                 self.end_when(w, &[], &[]);
             }
         }
@@ -205,6 +223,9 @@ impl Emitter<'_, '_> {
                 Some(mask.map_or(exists, |m| ir.and(m, exists)))
             }
         };
+        if q.turn.group.is_some() {
+            return self.read_groups(q, value, row, mask);
+        }
         let w = self.begin_when(ir.c1(true));
         self.vector = Some(q.turn.read);
         self.mask = mask;
@@ -215,6 +236,25 @@ impl Emitter<'_, '_> {
         self.mask = None;
         self.end_when(w, &[], &[]);
         Ok(ir.splat(v, LANES as u32))
+    }
+    /// As [`Emitter::read_row`], groups of 32 bits as floats, which are not looked into.
+    fn read_groups(&mut self, q: &Square<'_>, value: ExprId, row: V, mask: Option<V>) -> Result<V> {
+        let ir = self.ir;
+        let ExprKind::Load { buffer, index, guard, .. } = &self.kernel.expr(value).kind else { return Err(self.broken("groups are not loaded")) };
+        let w = self.begin_when(ir.c1(true));
+        let points = [(q.turn.write, ir.add(q.write, row)), (q.turn.read, q.read)];
+        let group = q.turn.group.map(|a| (a, ir.c64(0)));
+        self.current().axes.extend(points.into_iter().chain(group).map(|(a, v)| (a, AxisValue::Scalar(v))));
+        let (bytes, p) = self.place(*buffer, index)?;
+        let (same, _) = self.guard(guard)?;
+        let p = same.map_or(p, |c| ir.select(c, p, self.zeros));
+        let t = ir.vec(ir.f32(), LANES as u32);
+        let v = match mask {
+            None => ir.load(t, p, bytes),
+            Some(m) => ir.masked_load(t, p, m, ir.zero(t), bytes),
+        };
+        self.end_when(w, &[], &[]);
+        Ok(v)
     }
 }
 

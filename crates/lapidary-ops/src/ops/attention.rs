@@ -345,7 +345,14 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
         let (none, one) = (b.binary(BinaryOp::Eq, total, zero), b.constant(sum, 1.0));
         total = b.select(none, one, total);
     }
-    let e = b.div(e, total);
+    // One division for each row, where that rounds to more digits than anyone keeps.
+    let e = if sum.bits() > 16 {
+        let share = b.unary(UnaryOp::Reciprocal, total);
+        let share = b.keep(&[], share);
+        b.mul(e, share)
+    } else {
+        b.div(e, total)
+    };
     let e = b.cast(weights.dtype, e);
     b.store_along(weights.buffer, index, &[j], e);
     c.push(b);
