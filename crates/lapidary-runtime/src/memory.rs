@@ -14,13 +14,22 @@ pub struct Allocator {
     user: *mut c_void,
 }
 
+/// A huge page of x86-64.
+const HUGE_PAGE: usize = 2 << 20;
+
 unsafe extern "C" fn default_alloc(size: usize, align: usize, _: *mut c_void) -> *mut c_void {
     let mut memory = null_mut();
+    let huge = size >= HUGE_PAGE;
     // SAFETY: the alignment is a power of two and a multiple of a pointer's size.
-    match unsafe { sys::posix_memalign(&mut memory, align, size) } {
-        0 => memory,
-        _ => null_mut(),
+    if unsafe { sys::posix_memalign(&mut memory, if huge { HUGE_PAGE } else { align }, size) } != 0 {
+        return null_mut();
     }
+    if huge {
+        // Whole huge pages alone, so that no more memory is taken than was asked for. What the kernel makes of the advice does not matter.
+        // SAFETY: the range lies within the block.
+        unsafe { sys::madvise(memory, size & !(HUGE_PAGE - 1), sys::MADV_HUGEPAGE) };
+    }
+    memory
 }
 
 unsafe extern "C" fn default_free(memory: *mut c_void, _: *mut c_void) {

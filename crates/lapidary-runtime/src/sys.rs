@@ -7,6 +7,7 @@ pub const O_CLOEXEC: c_int = 0o2000000;
 pub const SEEK_END: c_int = 2;
 pub const PROT_READ: c_int = 1;
 pub const MAP_SHARED: c_int = 1;
+pub const MADV_HUGEPAGE: c_int = 14;
 pub const SIG_SETMASK: c_int = 2;
 const FUTEX_WAIT_PRIVATE: c_int = 128;
 const FUTEX_WAKE_PRIVATE: c_int = 129;
@@ -50,6 +51,7 @@ unsafe extern "C" {
     pub fn close(file: c_int) -> c_int;
     pub fn lseek(file: c_int, offset: i64, whence: c_int) -> i64;
     pub fn mmap(address: *mut c_void, length: usize, protection: c_int, flags: c_int, file: c_int, offset: i64) -> *mut c_void;
+    pub fn madvise(address: *mut c_void, length: usize, advice: c_int) -> c_int;
     pub fn munmap(address: *mut c_void, length: usize) -> c_int;
     pub fn sched_getaffinity(process: c_int, size: usize, set: *mut Bits) -> c_int;
     pub fn sigfillset(set: *mut Bits) -> c_int;
