@@ -15,6 +15,7 @@ mod rewrite;
 mod schedule;
 mod stems;
 mod strips;
+mod tied;
 mod uses;
 mod winograd;
 
@@ -54,6 +55,7 @@ pub fn optimize(p: &mut Program, options: &LowerOptions) -> Result<()> {
     uses::sweep(p);
     sound(p, "layouts");
     contract::pack(p);
+    tied::rewrite(p);
     sound(p, "packing");
     fold::fold_constants(p)?;
     fold::inline_bounds(p);
