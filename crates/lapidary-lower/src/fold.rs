@@ -61,7 +61,7 @@ fn foldable(p: &Program, i: usize) -> Option<Vec<BufferId>> {
     }
     let source: usize = reads.iter().filter_map(|b| p.buffer(*b).constant()).map(|t| t.byte_size()).sum();
     // Packing pads to whole panels: a little growth is no growth.
-    let allowed = (source as i64).saturating_mul(2).max(GROWTH_LIMIT);
+    let allowed = (source as i64 / 2).saturating_mul(3).max(GROWTH_LIMIT);
     (bytes <= allowed).then_some(writes)
 }
 

@@ -1,8 +1,10 @@
-//! Convolutions of 3 × 3 by Winograd's algorithm F(4×4, 3×3): four times fewer products, in exchange for sums before and after.
+//! Convolutions of 3 × 3 by Winograd's algorithms F(4×4, 3×3) and F(2×2, 3×3): four times fewer products, or 2.25 times, in exchange for sums
+//! before and after.
 //!
 //! A tile of 6 × 6 inputs gives 4 × 4 outputs: `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`, summed over the input channels between the brackets. One kernel
 //! becomes three: the inputs' transform, 36 products of matrices (tiles × channels by channels × outputs), and the outputs' transform with what
-//! followed the sum. The weights' transform depends on constants alone.
+//! followed the sum. The weights' transform depends on constants alone. Tiles of 4 × 4 inputs give 2 × 2 outputs; their transformed weights are
+//! less than half as large, and small images are covered with less waste.
 //!
 //! Results differ from those of the plain sum by about 1e-5 of the largest, as the products are larger than the sums that are left of them.
 //!
@@ -15,10 +17,82 @@ use lapidary_kernel::{
     AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD,
 };
 
-/// Outputs of a tile along an axis, taps of the kernel, and inputs of a tile.
-const OUT: i64 = 4;
+/// Taps of the kernel along an axis.
 const TAPS: i64 = 3;
-const IN: i64 = OUT + TAPS - 1;
+
+/// The size of tiles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    F4,
+    F2,
+}
+
+impl Form {
+    /// Outputs of a tile along an axis.
+    fn out(self) -> i64 {
+        match self {
+            Form::F4 => 4,
+            Form::F2 => 2,
+        }
+    }
+    /// Inputs of a tile along an axis.
+    fn inputs(self) -> i64 {
+        self.out() + TAPS - 1
+    }
+    fn positions(self) -> i64 {
+        self.inputs() * self.inputs()
+    }
+    /// `G g`, of a column of the weights.
+    fn weights(self, b: &mut KernelBuilder, x: &[ExprId]) -> Vec<ExprId> {
+        let sum = b.add(x[0], x[2]);
+        if self == Form::F2 {
+            let (ends, middle) = (scaled(b, sum, 0.5), scaled(b, x[1], 0.5));
+            return vec![x[0], b.add(ends, middle), b.sub(ends, middle), x[2]];
+        }
+        let (sixth, twenty_fourth) = (scaled(b, sum, -1.0 / 6.0), scaled(b, x[0], 1.0 / 24.0));
+        let (middle, last) = (scaled(b, x[1], 1.0 / 6.0), scaled(b, x[2], 1.0 / 6.0));
+        let ends = b.add(twenty_fourth, last);
+        let half = scaled(b, x[1], 1.0 / 12.0);
+        vec![scaled(b, x[0], 0.25), b.sub(sixth, middle), b.add(sixth, middle), b.add(ends, half), b.sub(ends, half), x[2]]
+    }
+    /// `Bᵀ d`, of a column of the inputs.
+    fn data(self, b: &mut KernelBuilder, d: &[ExprId]) -> Vec<ExprId> {
+        if self == Form::F2 {
+            return vec![b.sub(d[0], d[2]), b.add(d[1], d[2]), b.sub(d[2], d[1]), b.sub(d[1], d[3])];
+        }
+        let (two, four) = (2.0, 4.0);
+        let weighted = |b: &mut KernelBuilder, x, y, by| {
+            let y = scaled(b, y, by);
+            b.sub(x, y)
+        };
+        let (d42, d31) = (weighted(b, d[4], d[2], four), weighted(b, d[3], d[1], four));
+        let (e42, e31) = (b.sub(d[4], d[2]), b.sub(d[3], d[1]));
+        let e31 = scaled(b, e31, two);
+        let first = {
+            let x = scaled(b, d[0], four);
+            let x = weighted(b, x, d[2], 5.0);
+            b.add(x, d[4])
+        };
+        let last = {
+            let x = scaled(b, d[1], four);
+            let x = weighted(b, x, d[3], 5.0);
+            b.add(x, d[5])
+        };
+        vec![first, b.add(d42, d31), b.sub(d42, d31), b.add(e42, e31), b.sub(e42, e31), last]
+    }
+    /// `Aᵀ m`, of a column of the sums.
+    fn sums(self, b: &mut KernelBuilder, s: &[ExprId]) -> Vec<ExprId> {
+        let (a, d) = (b.add(s[1], s[2]), b.sub(s[1], s[2]));
+        let first = b.add(s[0], a);
+        if self == Form::F2 {
+            return vec![first, b.sub(d, s[3])];
+        }
+        let (c, e) = (b.add(s[3], s[4]), b.sub(s[3], s[4]));
+        let (e2, c4, e8) = (scaled(b, e, 2.0), scaled(b, c, 4.0), scaled(b, e, 8.0));
+        let last = b.add(d, e8);
+        vec![b.add(first, c), b.add(d, e2), b.add(a, c4), b.add(last, s[5])]
+    }
+}
 
 /// Stands for sizes that are known at run time only.
 const TYPICAL: i64 = 56;
@@ -34,13 +108,15 @@ const NEAR_BYTES: f64 = 5e5;
 const CACHED_BYTES: f64 = 8e6;
 /// Tiles of a row that make strips worth it.
 const LEAST_ROWS: f64 = 16.0;
+/// What it may cost in parts of the plain sum.
+const GAIN: f64 = 0.85;
 
 /// Rewrites every convolution that gains by it.
 pub fn rewrite(p: &mut Program) {
     let mut i = 0;
     while i < p.kernels.len() {
         let found = contract::recognize(p, &p.kernels[i]).and_then(|c| Conv::of(p, &p.kernels[i], &c));
-        let Some(conv) = found.filter(Conv::pays) else {
+        let Some(conv) = found.and_then(|c| Some(Conv { form: c.best()?, ..c })) else {
             i += 1;
             continue;
         };
@@ -54,6 +130,7 @@ pub fn rewrite(p: &mut Program) {
 
 /// A convolution with 3 × 3 taps at stride 1.
 struct Conv {
+    form: Form,
     a: BufferId,
     a_index: Vec<Index>,
     a_dims: Dims,
@@ -107,43 +184,60 @@ impl Conv {
             return None;
         }
         let (extents, names) = k.axes.iter().map(|a| (a.extent.clone(), a.name.clone())).unzip();
-        Some(Conv { a, a_index, a_dims: p.buffer(a).dims.clone(), b, b_index, window, others, channels, outputs: c.n[0], extents, names })
+        Some(Conv {
+            form: Form::F4,
+            a,
+            a_index,
+            a_dims: p.buffer(a).dims.clone(),
+            b,
+            b_index,
+            window,
+            others,
+            channels,
+            outputs: c.n[0],
+            extents,
+            names,
+        })
     }
     fn extent(&self, a: AxisId) -> &Dim {
         &self.extents[a.0 as usize]
     }
     /// Tiles along the first or second axis of the window.
     fn tiles(&self, w: usize) -> Dim {
-        self.extent(self.window[w].0).ceil_div(&Dim::from(OUT))
+        self.extent(self.window[w].0).ceil_div(&Dim::from(self.form.out()))
     }
-    /// Whether the sums that it takes cost less than the products that it saves. Few channels fill no registers.
-    fn pays(&self) -> bool {
-        let (Some(channels), Some(outputs)) = (self.extent(self.channels).as_const(), self.extent(self.outputs).as_const()) else { return false };
-        let size = |w: usize| self.extent(self.window[w].0).as_const().unwrap_or(TYPICAL) as f64;
-        let tiles = |w: usize| (size(w) / OUT as f64).ceil();
-        let images: f64 = self.others.iter().map(|a| self.extent(*a).as_const().unwrap_or(1) as f64).product();
+    /// The form whose sums cost least, if they cost less than the products that it saves. Few channels fill no registers.
+    fn best(&self) -> Option<Form> {
+        let (channels, outputs) = (self.extent(self.channels).as_const()?, self.extent(self.outputs).as_const()?);
         if channels.min(outputs) < PANEL {
-            return false;
+            return None;
         }
         let (channels, outputs) = (channels as f64, outputs as f64);
-        let (points, strips, row) = (images * size(0) * size(1), images * tiles(0), tiles(1));
-        let tiles = strips * row;
-        let positions = (IN * IN) as f64;
-        let direct = points * channels * outputs * (TAPS * TAPS) as f64 / PRODUCTS_PER_NS;
-        let transformed = positions * tiles * (channels + outputs);
-        // Strip by strip, weights are read again for each; all at once, what is transformed goes through memory.
-        let weights = 4.0 * positions * channels * outputs;
-        let by_strips = match weights > NEAR_BYTES {
-            true => strips * weights / FAR_PER_NS,
-            false => 0.0,
+        let size = |w: usize| self.extent(self.window[w].0).as_const().unwrap_or(TYPICAL) as f64;
+        let images: f64 = self.others.iter().map(|a| self.extent(*a).as_const().unwrap_or(1) as f64).product();
+        let direct = images * size(0) * size(1) * channels * outputs * (TAPS * TAPS) as f64 / PRODUCTS_PER_NS;
+        let cost = |form: Form| {
+            let tiles = |w: usize| (size(w) / form.out() as f64).ceil();
+            let (strips, row) = (images * tiles(0), tiles(1));
+            let (tiles, positions) = (strips * row, form.positions() as f64);
+            let transformed = positions * tiles * (channels + outputs);
+            // Strip by strip, weights are read again for each; all at once, what is transformed goes through memory.
+            let weights = 4.0 * positions * channels * outputs;
+            let by_strips = match weights > NEAR_BYTES {
+                true => strips * weights / FAR_PER_NS,
+                false => 0.0,
+            };
+            let at_once = match 4.0 * transformed > CACHED_BYTES {
+                true => 8.0 * transformed / MEMORY_PER_NS,
+                false => 0.0,
+            };
+            let memory = at_once.min(if row < LEAST_ROWS { at_once } else { by_strips }) + weights / FAR_PER_NS;
+            let products = positions * tiles * channels * outputs / PRODUCTS_PER_NS;
+            products + transformed / TRANSFORMED_PER_NS + memory
         };
-        let at_once = match 4.0 * transformed > CACHED_BYTES {
-            true => 8.0 * transformed / MEMORY_PER_NS,
-            false => 0.0,
-        };
-        let memory = at_once.min(if row < LEAST_ROWS { at_once } else { by_strips }) + weights / FAR_PER_NS;
-        let products = positions * tiles * channels * outputs / PRODUCTS_PER_NS;
-        products + transformed / TRANSFORMED_PER_NS + memory < 0.8 * direct
+        let costs = [Form::F4, Form::F2].map(|f| (f, cost(f)));
+        let (form, least) = if costs[1].1 < costs[0].1 { costs[1] } else { costs[0] };
+        (least < GAIN * direct).then_some(form)
     }
     fn kernels(&self, p: &mut Program, k: &Kernel) -> Vec<Kernel> {
         let (u, weights) = self.weights(p, k);
@@ -164,7 +258,7 @@ impl Conv {
     /// from each other, which share few lines of a cache.
     fn dims(&self, last: &Dim) -> Dims {
         let images = self.others.iter().map(|a| self.extent(*a).clone());
-        [Dim::from(IN * IN)].into_iter().chain(images).chain([self.tiles(0), &self.tiles(1) + &Dim::from(1), last.clone()]).collect()
+        [Dim::from(self.form.positions())].into_iter().chain(images).chain([self.tiles(0), &self.tiles(1) + &Dim::from(1), last.clone()]).collect()
     }
     fn temp(p: &mut Program, k: &Kernel, what: &str, dims: Dims) -> BufferId {
         p.add_buffer(Buffer { name: format!("{}.{what}", k.name).into(), dtype: DType::F32, dims, kind: BufferKind::Temp })
@@ -188,21 +282,13 @@ impl Conv {
             let index: Vec<Index> = self.b_index.iter().map(|i| i.as_axis().map_or(Index::from(0), at)).collect();
             b.load_guarded(self.b, DType::F32, index, vec![(output.clone(), outputs.clone())], None)
         });
-        let g = |b: &mut KernelBuilder, x: &[ExprId]| {
-            let sum = b.add(x[0], x[2]);
-            let (sixth, twenty_fourth) = (scaled(b, sum, -1.0 / 6.0), scaled(b, x[0], 1.0 / 24.0));
-            let (middle, last) = (scaled(b, x[1], 1.0 / 6.0), scaled(b, x[2], 1.0 / 6.0));
-            let ends = b.add(twenty_fourth, last);
-            let half = scaled(b, x[1], 1.0 / 12.0);
-            vec![scaled(b, x[0], 0.25), b.sub(sixth, middle), b.add(sixth, middle), b.add(ends, half), b.sub(ends, half), x[2]]
-        };
         let u = Self::temp(
             p,
             k,
             "weights",
-            [Dim::from(IN * IN), outputs.ceil_div(&Dim::from(PANEL)), self.extent(self.channels).clone(), Dim::from(PANEL)].into(),
+            [Dim::from(self.form.positions()), outputs.ceil_div(&Dim::from(PANEL)), self.extent(self.channels).clone(), Dim::from(PANEL)].into(),
         );
-        for (x, v) in both_ways(&mut b, &taps, &g).into_iter().flatten().enumerate() {
+        for (x, v) in both_ways(&mut b, &taps, &|b, x| self.form.weights(b, x)).into_iter().flatten().enumerate() {
             b.store(u, [Index::from(x as i64), panel.into(), channel.into(), lane.into()], v);
         }
         (u, b.finish())
@@ -212,10 +298,10 @@ impl Conv {
         let mut b = self.builder(k, "inputs");
         let (others, tiles) = self.tile_axes(&mut b);
         let channel = b.parallel("c", self.extent(self.channels).clone());
-        let data = grid(IN, |i, j| {
+        let data = grid(self.form.inputs(), |i, j| {
             let at = |x: AxisId| match x {
-                x if x == self.window[0].0 => Index::from(tiles[0]).scale(&Dim::from(OUT)),
-                x if x == self.window[1].0 => Index::from(tiles[1]).scale(&Dim::from(OUT)),
+                x if x == self.window[0].0 => Index::from(tiles[0]).scale(&Dim::from(self.form.out())),
+                x if x == self.window[1].0 => Index::from(tiles[1]).scale(&Dim::from(self.form.out())),
                 x if x == self.window[0].1 => Index::from(i),
                 x if x == self.window[1].1 => Index::from(j),
                 x if x == self.channels => channel.into(),
@@ -225,29 +311,8 @@ impl Conv {
             let guard: Guard = self.window.iter().map(|w| (index[w.2].clone(), self.a_dims[w.2].clone())).collect();
             b.load_guarded(self.a, DType::F32, index, guard, None)
         });
-        let bt = |b: &mut KernelBuilder, d: &[ExprId]| {
-            let (two, four) = (2.0, 4.0);
-            let weighted = |b: &mut KernelBuilder, x, y, by| {
-                let y = scaled(b, y, by);
-                b.sub(x, y)
-            };
-            let (d42, d31) = (weighted(b, d[4], d[2], four), weighted(b, d[3], d[1], four));
-            let (e42, e31) = (b.sub(d[4], d[2]), b.sub(d[3], d[1]));
-            let e31 = scaled(b, e31, two);
-            let first = {
-                let x = scaled(b, d[0], four);
-                let x = weighted(b, x, d[2], 5.0);
-                b.add(x, d[4])
-            };
-            let last = {
-                let x = scaled(b, d[1], four);
-                let x = weighted(b, x, d[3], 5.0);
-                b.add(x, d[5])
-            };
-            vec![first, b.add(d42, d31), b.sub(d42, d31), b.add(e42, e31), b.sub(e42, e31), last]
-        };
         let v = Self::temp(p, k, "inputs", self.dims(self.extent(self.channels)));
-        for (x, e) in both_ways(&mut b, &data, &bt).into_iter().flatten().enumerate() {
+        for (x, e) in both_ways(&mut b, &data, &|b, d| self.form.data(b, d)).into_iter().flatten().enumerate() {
             b.store(v, position(x, &others, tiles, channel), e);
         }
         (v, b.finish())
@@ -258,7 +323,7 @@ impl Conv {
         // Strips of tiles come first: they can be taken through all three kernels one by one.
         let mut others: Vec<AxisId> = self.others.iter().map(|a| b.parallel(&self.names[a.0 as usize], self.extent(*a).clone())).collect();
         others.push(b.parallel("t0", self.tiles(0)));
-        let x = b.parallel("x", Dim::from(IN * IN));
+        let x = b.parallel("x", Dim::from(self.form.positions()));
         let tiles = [b.parallel("t1", self.tiles(1))];
         let output = b.parallel("o", self.extent(self.outputs).clone());
         let channel = b.axis("c", self.extent(self.channels).clone());
@@ -278,20 +343,13 @@ impl Conv {
         let mut b = self.builder(k, "outputs");
         let (others, tiles) = self.tile_axes(&mut b);
         let output = b.parallel("o", self.extent(self.outputs).clone());
-        let sums = grid(IN, |i, j| b.load(m, DType::F32, position((i * IN + j) as usize, &others, tiles, output)));
-        let at = |b: &mut KernelBuilder, s: &[ExprId]| {
-            let (a, c) = (b.add(s[1], s[2]), b.add(s[3], s[4]));
-            let (d, e) = (b.sub(s[1], s[2]), b.sub(s[3], s[4]));
-            let (e2, c4, e8) = (scaled(b, e, 2.0), scaled(b, c, 4.0), scaled(b, e, 8.0));
-            let first = b.add(s[0], a);
-            let last = b.add(d, e8);
-            vec![b.add(first, c), b.add(d, e2), b.add(a, c4), b.add(last, s[5])]
-        };
-        let values = both_ways(&mut b, &sums, &at);
+        let size = self.form.inputs();
+        let sums = grid(size, |i, j| b.load(m, DType::F32, position((i * size + j) as usize, &others, tiles, output)));
+        let values = both_ways(&mut b, &sums, &|b, s| self.form.sums(b, s));
         let Some(Stmt::Reduce { local, .. }) = k.body.first() else { return b.finish() };
         for (i, row) in values.iter().enumerate() {
             for (j, v) in row.iter().enumerate() {
-                let at = |w: usize, by: usize| Index::from(tiles[w]).scale(&Dim::from(OUT)).add_dim(&Dim::from(by as i64));
+                let at = |w: usize, by: usize| Index::from(tiles[w]).scale(&Dim::from(self.form.out())).add_dim(&Dim::from(by as i64));
                 let here = [at(0, i), at(1, j)];
                 let mut index = vec![Index::from(0); k.axes.len()];
                 index[self.outputs.0 as usize] = output.into();

@@ -468,7 +468,7 @@ impl Emitter<'_, '_> {
             let (tiles, _) = super::scope::floor_div(ir, ir.add(count, ir.c64(tile_rows - 1)), ir.c64(tile_rows), true);
             let steps = ir.mul(taps, inner);
             let line = 64;
-            let ahead = min(ir.add(ir.udiv(ir.c64(c.vectors * line), tiles), ir.c64(1)), ir.c64(line));
+            let ahead = min(ir.add(ir.udiv(ir.c64(c.vectors * line), tiles), ir.c64(1)), ir.c64(tile::LINES_AHEAD * line));
 
             s.for_each(panel, panel_end, c.vectors, &[], |s, p, _| {
                 let vectors = min(ir.c64(c.vectors), ir.sub(panel_end, p));

@@ -18,6 +18,10 @@ use lapidary_kernel::{Cpu, QUAD};
 /// Lanes of a vector, and columns of a panel.
 pub const LANES: u32 = 16;
 
+/// Bytes of a cache line, and how many of them a step fetches ahead at most.
+const LINE: i64 = 64;
+pub const LINES_AHEAD: i64 = 2;
+
 /// What a family of tiles takes for granted, so that addresses need no multiplication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Family {
@@ -266,13 +270,17 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
     let b_here = ir.gep(ir.f32(), b, ir.mul(tap, b_tap));
     let (ahead, ahead_step) = (arg(9), arg(10));
+    let beyond = ir.intrinsic("llvm.smax", &[ir.i64()], &[ir.sub(ahead_step, ir.c64(LINE)), ir.c64(0)]);
     let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
     // One step of the sum, for accumulators `accs`.
     let step = |k: V, accs: &[V]| -> Vec<V> {
         // Small tiles are over before anything arrives.
         if parts == 1 {
-            ir.prefetch(ir.gep_bytes(ahead_here, ir.mul(k, ahead_step)));
+            let first = ir.gep_bytes(ahead_here, ir.mul(k, ahead_step));
+            ir.prefetch(first);
+            // Tiles of few rows move on by more than a line; others fetch the same one again, which costs nothing.
+            ir.prefetch(ir.gep_bytes(first, beyond));
         }
         let bk = ir.gep(ir.f32(), b_here, ir.mul(k, b_k));
         let bs: Vec<V> = offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect();
