@@ -65,6 +65,8 @@ pub struct Emitter<'i, 'c> {
     /// Lanes that take part, where not all do.
     pub mask: Option<V>,
     pub places: Vec<Option<Place>>,
+    /// What vectors read at the point after the next along this axis is fetched.
+    pub ahead: Option<AxisId>,
     /// From this level on every guard is known to hold.
     pub inside: Option<usize>,
     deps: Vec<Option<Dep>>,
@@ -117,7 +119,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let scratch = ir.arg(function, 4);
         let places = vec![None; kernel.locals.len()];
         let deps = vec![None; kernel.exprs.len()];
-        Ok(Emitter { scopes, program, kernel, pointers, scratch, lanes, vector: None, mask: None, places, inside: None, deps, zeros })
+        Ok(Emitter { scopes, program, kernel, pointers, scratch, lanes, vector: None, mask: None, places, ahead: None, inside: None, deps, zeros })
     }
     pub fn broken(&self, what: impl std::fmt::Display) -> Diagnostics {
         broken(what, self.kernel)

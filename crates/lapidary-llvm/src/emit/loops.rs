@@ -65,6 +65,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         } else {
             let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
             let start = self.coordinates(&nest.rows, first)?;
+            self.ahead = nest.ahead;
             self.each_row(&nest.rows, first, last, &start, &mut |s| match across {
                 None => s.point(nest),
                 Some(axis) => {

@@ -7,6 +7,9 @@ use super::types;
 use lapidary_ir::{DType, Dim, Result};
 use lapidary_kernel::{BufferId, ExprId, Guard, Index, LocalId, linearize};
 
+/// Points of the loop around that vectors are fetched ahead.
+const FETCHED_AHEAD: i64 = 2;
+
 impl Emitter<'_, '_> {
     pub fn load(&mut self, buffer: BufferId, dtype: DType, index: &[Index], guard: &Guard, otherwise: Option<ExprId>) -> Result<V> {
         let b = self.program.buffer(buffer);
@@ -27,6 +30,8 @@ impl Emitter<'_, '_> {
             }
         };
         let otherwise = otherwise.map(|e| self.expr(e)).transpose()?;
+        let step = self.ahead.and_then(|a| flat.coefficient(a));
+        let ahead = step.map(|c| self.size(&(&c * &Dim::from(FETCHED_AHEAD * bytes as i64)))).transpose()?;
         let (lanes, mask, zeros) = (self.lanes, self.mask, self.zeros);
         let v = {
             let ir = self.ir;
@@ -73,6 +78,9 @@ impl Emitter<'_, '_> {
                 }
                 Access::Row(p) => {
                     let t = ir.vec(memory, lanes);
+                    if let Some(by) = ahead {
+                        ir.prefetch(ir.gep_bytes(p, by));
+                    }
                     let p = redirect(p, same);
                     match both(ir, mask, each) {
                         None => tag(ir.load(t, p, bytes)),

@@ -3,11 +3,15 @@
 
 use super::expr::{Emitter, broken};
 use lapidary_ir::{Dim, Result};
-use lapidary_kernel::{AxisId, BinaryOp, ExprKind, Kernel, Program, Schedule, Stmt, UnaryOp, linearize};
+use lapidary_kernel::{AxisId, BinaryOp, BufferId, ExprKind, Kernel, Plan, Program, Schedule, Stmt, UnaryOp, linearize};
 use std::collections::BTreeSet;
 
 /// Work that one chunk should hold, in units of about 0.1 ns: some tens of microseconds, so that claiming it costs nothing.
 pub const CHUNK_WORK: i64 = 300_000;
+/// Vectors that a point must read for it to be worth fetching them ahead: fewer are found by the machine.
+const MANY_READS: usize = 16;
+/// Smaller buffers stay in the cache of a core.
+const FAR_BYTES: i64 = 2 << 20;
 /// Rows that share what is read once per vector.
 const STATIONARY_ROWS: i64 = 32;
 
@@ -25,6 +29,8 @@ pub struct Nest {
     pub blocks: Dim,
     pub tiles: Dim,
     pub tiles_per_chunk: Dim,
+    /// The axis of rows along which what is read is fetched ahead.
+    pub ahead: Option<AxisId>,
     /// Vectors outside, rows inside.
     pub stationary: bool,
     pub chunks: Dim,
@@ -87,8 +93,24 @@ impl Nest {
             })
         });
         let scratch = scratch.collect();
-        Ok(Nest { lanes, vector, parallel, rows, block, blocks, tiles, tiles_per_chunk, stationary, chunks, scratch, scratch_bytes: end })
+        let ahead = rows.last().copied().filter(|_| parallel && reads_much(kernel, program));
+        Ok(Nest { lanes, vector, parallel, rows, ahead, block, blocks, tiles, tiles_per_chunk, stationary, chunks, scratch, scratch_bytes: end })
     }
+}
+
+/// Whether each point of a map is computed from many elements, as the transforms of tiles do, which lie in memory or in the last cache.
+fn reads_much(kernel: &Kernel, program: &Program) -> bool {
+    let map = matches!(kernel.schedule, Some(Schedule::Map { .. }));
+    // With symbols at 1: the sizes of batches.
+    let far = |b: BufferId| {
+        let b = program.buffer(b);
+        Plan::bytes_of(b.dtype, &b.elements()).eval(&|_| Some(1)).is_some_and(|n| n >= FAR_BYTES)
+    };
+    let loads = kernel.exprs.iter().zip(kernel.live_exprs()).filter(|(e, live)| match e.kind {
+        ExprKind::Load { buffer, .. } => *live && far(buffer),
+        _ => false,
+    });
+    map && loads.count() >= MANY_READS
 }
 
 /// Whether a reduction reads elements that vary along `axis` but not along any of `rows`.
