@@ -11,7 +11,7 @@ pub const CHUNK_WORK: i64 = 300_000;
 /// Vectors that a point must read for it to be worth fetching them ahead: fewer are found by the machine.
 const MANY_READS: usize = 16;
 /// Smaller buffers stay in the cache of a core.
-const FAR_BYTES: i64 = 2 << 20;
+const FAR_BYTES: i64 = 512 << 10;
 /// Rows that share what is read once per vector.
 const STATIONARY_ROWS: i64 = 32;
 
