@@ -70,3 +70,29 @@ fn quantized_layers() {
     );
     agrees(&source, &[x], 0.0);
 }
+
+/// What a layer gives is rounded to codes before it is added to what it was given.
+#[test]
+fn residuals() {
+    for (dtype, zero) in [("u8", 120), ("i8", -7)] {
+        let (x, w, s) = (random(DType::F32, &[2, 24, 6, 6], 1), random(DType::I8, &[24, 24, 1, 1], 2), random(DType::F32, &[24], 3));
+        let s = Tensor::from_f64(DType::F32, &[24], &s.to_f64().unwrap().iter().map(|v| v.abs() * 1e-2 + 1e-3).collect::<Vec<_>>()).unwrap();
+        let pair = |from: &str, to: &str, scale: &str| {
+            format!(
+                "  %{to}_q = QuantizeLinear(%{from}, %{scale}, %z) : {dtype}[N, 24, 6, 6]\n  \
+                 %{to} = DequantizeLinear(%{to}_q, %{scale}, %z) : f32[N, 24, 6, 6]\n"
+            )
+        };
+        let source = format!(
+            "graph @g(%x: f32[N, 24, 6, 6]) {{\n{}{}  const %sx : f32[] = 0.0156\n  const %z : {dtype}[] = {zero}\n  const %sc : f32[] = 0.02\n  \
+             const %zw : i8[24] = splat(0)\n{}  %v = DequantizeLinear(%w, %s, %zw) {{axis=0}} : f32[24, 24, 1, 1]\n  \
+             %m = Conv(%d, %v) : f32[N, 24, 6, 6]\n{}  %a = Add(%c, %d) : f32[N, 24, 6, 6]\n  %y = QuantizeLinear(%a, %sx, %z) : {dtype}[N, 24, 6, 6]\n  \
+             return %y\n}}\n",
+            constant("w", &w),
+            constant("s", &s),
+            pair("x", "d", "sx"),
+            pair("m", "c", "sc"),
+        );
+        agrees(&source, &[x], 0.0);
+    }
+}

@@ -243,6 +243,11 @@ impl<'i, 'c> Emitter<'i, 'c> {
             }
             ExprKind::Cast(a) => match self.quantized(dtype, *a)? {
                 Some(v) => v,
+                None if dtype == DType::F32
+                    && let Some(v) = self.steps(*a)? =>
+                {
+                    v
+                }
                 None => {
                     let (from, a) = (kernel.expr(*a).dtype, self.expr(*a)?);
                     types::cast(self.ir, from, dtype, a)?
@@ -250,8 +255,28 @@ impl<'i, 'c> Emitter<'i, 'c> {
             },
         })
     }
+    /// A code of 8 bits less its zero point as a float, when that is what `e` is and the code is made here: it is a float before it is a code.
+    fn steps(&mut self, e: ExprId) -> Result<Option<V>> {
+        let kernel = self.kernel;
+        let (code, zero) = match kernel.expr(e).kind {
+            ExprKind::Binary(BinaryOp::Sub, v, z) if kernel.expr(e).dtype == DType::I32 => match (&kernel.expr(v).kind, &kernel.expr(z).kind) {
+                (ExprKind::Cast(v), ExprKind::Cast(z)) => (*v, Some(*z)),
+                _ => return Ok(None),
+            },
+            _ => (e, None),
+        };
+        let ExprKind::Cast(rounded) = kernel.expr(code).kind else { return Ok(None) };
+        match self.quantization(kernel.expr(code).dtype, rounded)? {
+            Some((from, q)) if from == zero => Ok(Some(q.steps(self.ir))),
+            _ => Ok(None),
+        }
+    }
     /// `round(x / scale) + zero` as a code of 8 bits, when that is what `e` is, of an ordinary scale that all lanes share.
     fn quantized(&mut self, to: DType, e: ExprId) -> Result<Option<V>> {
+        Ok(self.quantization(to, e)?.map(|(_, q)| q.code(self.ir)))
+    }
+    /// What [`Emitter::quantized`] computes, and the zero point's expression.
+    fn quantization(&mut self, to: DType, e: ExprId) -> Result<Option<(Option<ExprId>, ops::Quantization)>> {
         let kernel = self.kernel;
         let (e, zero) = match kernel.expr(e).kind {
             ExprKind::Binary(BinaryOp::Add, v, z) => match kernel.expr(z).kind {
@@ -268,12 +293,13 @@ impl<'i, 'c> Emitter<'i, 'c> {
             return Ok(None);
         }
         let (x, scale) = (self.expr(x)?, self.expr(scale)?);
+        let from = zero;
         let zero = zero.map(|z| self.expr(z)).transpose()?;
         let one = |v: V| !self.ir.is_vec(v);
         if one(x) || !one(scale) || !zero.is_none_or(one) {
             return Ok(None);
         }
-        Ok(Some(ops::quantize(self.ir, x, scale, zero, to)))
+        Ok(Some((from, ops::Quantization { x, scale, zero, signed: to.is_signed_int() })))
     }
     fn constant(&self, dtype: DType, c: Scalar) -> V {
         let t = types::register(self.ir, dtype);

@@ -82,31 +82,53 @@ pub fn quotient(ir: &Ir, x: V, by: V) -> V {
 
 /// Codes of 8 bits: `round(x / scale) + zero`, between the least and the most. The scale is an ordinary number, so that nothing overflows once `x` is
 /// between the bounds; and rounding is the addition of a number that leaves no bits for fractions.
-pub fn quantize(ir: &Ir, x: V, scale: V, zero: Option<V>, to: DType) -> V {
-    const NO_FRACTIONS: f64 = 12_582_912.0; // 1.5 · 2²³, whose low bits are 0
-    let (low, high) = if to.is_signed_int() { (-128.0, 127.0) } else { (0.0, 255.0) };
-    let lanes = ir.lanes(x);
-    let real = zero.map(|z| if to.is_signed_int() { ir.si_to_fp(z, ir.f32()) } else { ir.ui_to_fp(z, ir.f32()) });
-    // A quarter beyond the last code still rounds to it, and the division's own rounding does not reach the next.
-    let bound = |code: f64| {
-        let code = ir.cfloat(ir.f32(), code);
-        let steps = real.map_or(code, |z| ir.fsub(code, z));
-        ir.splat(ir.fmul(steps, scale), lanes)
-    };
-    let (least, most) = (bound(low - 0.25), bound(high + 0.25));
-    // NaN is the code 0.
-    let x = if low < 0.0 { ir.select(ir.fcmp(F::LLVMRealORD, x, x), x, bound(0.0)) } else { x };
-    let x = ir.select(ir.fcmp(F::LLVMRealOGT, x, least), x, least);
-    let x = ir.select(ir.fcmp(F::LLVMRealOLT, x, most), x, most);
-    let reciprocal = ir.splat(ir.fdiv(ir.cfloat(ir.f32(), 1.0), scale), lanes);
-    let scale = ir.splat(scale, lanes);
-    let guess = ir.fmul(x, reciprocal);
-    let remainder = ir.fma(ir.fneg(guess), scale, x);
-    let exact = ir.fma(remainder, reciprocal, guess);
-    let shifted = ir.fadd(exact, ir.cfloat(ir.ty(x), NO_FRACTIONS));
-    let bits = ir.bitcast(shifted, ir.vec(ir.int(32), lanes));
-    let code = ir.trunc(bits, ir.int(8));
-    zero.map_or(code, |z| ir.add(code, z))
+pub struct Quantization {
+    /// A vector.
+    pub x: V,
+    pub scale: V,
+    pub zero: Option<V>,
+    /// Codes are signed.
+    pub signed: bool,
+}
+
+/// 1.5 · 2²³, whose low bits are 0.
+const NO_FRACTIONS: f64 = 12_582_912.0;
+
+impl Quantization {
+    /// The codes.
+    pub fn code(&self, ir: &Ir) -> V {
+        let bits = ir.bitcast(self.shifted(ir), ir.vec(ir.int(32), ir.lanes(self.x)));
+        let code = ir.trunc(bits, ir.int(8));
+        self.zero.map_or(code, |z| ir.add(code, z))
+    }
+    /// The codes less the zero point, as f32.
+    pub fn steps(&self, ir: &Ir) -> V {
+        let shifted = self.shifted(ir);
+        ir.fsub(shifted, ir.cfloat(ir.ty(shifted), NO_FRACTIONS))
+    }
+    fn shifted(&self, ir: &Ir) -> V {
+        let Quantization { x, scale, zero, signed } = *self;
+        let (low, high) = if signed { (-128.0, 127.0) } else { (0.0, 255.0) };
+        let lanes = ir.lanes(x);
+        let real = zero.map(|z| if signed { ir.si_to_fp(z, ir.f32()) } else { ir.ui_to_fp(z, ir.f32()) });
+        // A quarter beyond the last code still rounds to it, and the division's own rounding does not reach the next.
+        let bound = |code: f64| {
+            let code = ir.cfloat(ir.f32(), code);
+            let steps = real.map_or(code, |z| ir.fsub(code, z));
+            ir.splat(ir.fmul(steps, scale), lanes)
+        };
+        let (least, most) = (bound(low - 0.25), bound(high + 0.25));
+        // NaN is the code 0.
+        let x = if signed { ir.select(ir.fcmp(F::LLVMRealORD, x, x), x, bound(0.0)) } else { x };
+        let x = ir.select(ir.fcmp(F::LLVMRealOGT, x, least), x, least);
+        let x = ir.select(ir.fcmp(F::LLVMRealOLT, x, most), x, most);
+        let reciprocal = ir.splat(ir.fdiv(ir.cfloat(ir.f32(), 1.0), scale), lanes);
+        let scale = ir.splat(scale, lanes);
+        let guess = ir.fmul(x, reciprocal);
+        let remainder = ir.fma(ir.fneg(guess), scale, x);
+        let exact = ir.fma(remainder, reciprocal, guess);
+        ir.fadd(exact, ir.cfloat(ir.ty(x), NO_FRACTIONS))
+    }
 }
 
 fn float(ir: &Ir, op: BinaryOp, dtype: DType, a: V, b: V) -> Result<V> {
