@@ -1,14 +1,17 @@
 //! How one thread hands a step to others: the protocol alone, without threads, so that loom can explore it.
 //!
 //! A job is `units` pieces of work, each a range of chunks. All that is shared is one number, the *ticket*: the job's
-//! count of units above the next unit to hand out. Whoever adds one to the ticket and finds a unit below the count owns
-//! that unit, and only then reads what the job is. This is why it is sound:
+//! count of units, and how many of them are handed out from the front and from the back. Whoever adds one to either
+//! and finds that there was a unit left owns that unit, and only then reads what the job is. This is why it is sound:
 //!
 //! * A job ends when every unit is *done*, and the caller writes the next job only after that. So from the moment a
 //!   thread owns a unit until it reports it done, the fields of the job stand still.
 //! * A thread that was delayed between looking at the ticket and adding to it gets a unit of the job that is current
 //!   *now*, or none. There is nothing old that it could act on, hence no epoch to wrap around.
 //! * The caller waits for units, never for threads: a worker that has not woken up yet holds nothing, and is not missed.
+//!
+//! Each thread takes units from its own end: of job after job it gets about the same part, and finds in its own cache
+//! what it made of it before.
 
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, Word, fence, happens_after, happens_before, publish};
 use Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -42,10 +45,32 @@ struct What {
 /// Units per thread that a job is cut into: enough to even out unequal progress, few enough to keep claims rare.
 const UNITS_PER_THREAD: i64 = 16;
 
-const NEXT_BITS: u32 = 32;
+/// Bits below a ticket's count of units, and below its count of units from the back. Failed claims count, too: one for each
+/// thread at most, so that counts of 16 bits hold all units of a job of 1024 threads.
+const UNITS_SHIFT: u32 = 32;
+const BACK_SHIFT: u32 = 16;
+
+fn taken(ticket: u64) -> (u64, u64) {
+    (ticket & 0xffff, ticket >> BACK_SHIFT & 0xffff)
+}
 
 fn is_open(ticket: u64) -> bool {
-    (ticket as u32 as u64) < ticket >> NEXT_BITS
+    let (front, back) = taken(ticket);
+    front + back < ticket >> UNITS_SHIFT
+}
+
+/// The end from which a thread takes units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    Front,
+    Back,
+}
+
+impl End {
+    /// Of the thread of this index; 0 is the caller.
+    pub fn of(index: usize) -> End {
+        if index.is_multiple_of(2) { End::Front } else { End::Back }
+    }
 }
 
 impl Job {
@@ -76,7 +101,7 @@ impl Job {
         self.done.0.value().store(0, Relaxed);
         happens_before(&self.ticket);
         // The first unit is the caller's own.
-        publish(&self.ticket.0, units << NEXT_BITS | 1);
+        publish(&self.ticket.0, units << UNITS_SHIFT | 1);
 
         // Pairs with the fence in `sleep`: either the sleeper is seen here, or it sees the ticket.
         fence(SeqCst);
@@ -87,14 +112,14 @@ impl Job {
         }
 
         work(kernel, 0, chunks_per_unit.min(n_chunks));
-        let own = 1 + self.claim(&work);
+        let own = 1 + self.claim(End::Front, &work);
         self.wait(units as u32 - own, spins);
         happens_after(&self.done);
     }
 
     /// Worker: claims units until there are none, and reports them.
-    pub fn help(&self, work: impl Fn(usize, i64, i64)) {
-        let finished = self.claim(&work);
+    pub fn help(&self, end: End, work: impl Fn(usize, i64, i64)) {
+        let finished = self.claim(end, &work);
         if finished > 0 {
             happens_before(&self.done);
             self.done.0.value().fetch_add(finished, Release);
@@ -135,11 +160,15 @@ impl Job {
     }
 
     /// Works on units until none is left; returns how many.
-    fn claim(&self, work: &impl Fn(usize, i64, i64)) -> u32 {
+    fn claim(&self, end: End, work: &impl Fn(usize, i64, i64)) -> u32 {
         let mut finished = 0;
         // Looking before adding keeps idle workers from counting the ticket up.
         while self.is_open() {
-            let ticket = self.ticket.0.fetch_add(1, Acquire);
+            let one = match end {
+                End::Front => 1,
+                End::Back => 1 << BACK_SHIFT,
+            };
+            let ticket = self.ticket.0.fetch_add(one, Acquire);
             if !is_open(ticket) {
                 break;
             }
@@ -148,7 +177,12 @@ impl Job {
             }
             let what = &self.what.0;
             let (n_chunks, step) = (what.n_chunks.load(Relaxed), what.chunks_per_unit.load(Relaxed));
-            let begin = ticket as u32 as i64 * step;
+            let (front, back) = taken(ticket);
+            let unit = match end {
+                End::Front => front,
+                End::Back => (ticket >> UNITS_SHIFT) - 1 - back,
+            };
+            let begin = unit as i64 * step;
             work(what.kernel.load(Relaxed), begin, (begin + step).min(n_chunks));
             finished += 1;
         }
@@ -203,11 +237,11 @@ mod loom_tests {
                 }
             };
             let threads: Vec<_> = (0..workers)
-                .map(|_| {
+                .map(|worker| {
                     let (job, work) = (job.clone(), work(cells.clone()));
                     thread::spawn(move || {
                         while !job.is_stopped() {
-                            job.help(&work);
+                            job.help(End::of(worker + 1), &work);
                             job.sleep();
                         }
                     })

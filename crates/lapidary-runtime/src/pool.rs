@@ -1,7 +1,7 @@
 //! The threads of one context: the calling thread and `threads - 1` workers around one [`Job`].
 
 use crate::abi::KernelFn;
-use crate::job::Job;
+use crate::job::{End, Job};
 use crate::message::{Failed, Message};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys;
@@ -151,7 +151,7 @@ extern "C" fn work(worker: *mut c_void) -> *mut c_void {
     while !pool.job.is_stopped() {
         if pool.job.is_open() {
             // SAFETY: `help` passes units that this thread owns.
-            pool.job.help(|kernel, begin, end| unsafe { pool.call(kernel, begin, end, index) });
+            pool.job.help(End::of(index), |kernel, begin, end| unsafe { pool.call(kernel, begin, end, index) });
             spins = 0;
             continue;
         }
