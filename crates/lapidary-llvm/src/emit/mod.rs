@@ -11,6 +11,7 @@ pub mod machine;
 pub mod math;
 pub mod memory;
 pub mod nest;
+mod operands;
 pub mod ops;
 pub mod scope;
 pub mod sizes;
