@@ -130,8 +130,8 @@ const ROUNDER: f64 = 12582912.0;
 /// ln 2 as a sum of two f32.
 const LN2: (f64, f64) = (0.6931471824645996, -1.9046542121259336e-9);
 
-/// `x = n ln 2 + r` with `|r| <= ln 2 / 2`: n as i32, and r.
-fn reduce_exp(ir: &Ir, x: V) -> (V, V) {
+/// `x = n ln 2 + r` with `|r| <= ln 2 / 2`: n, as a float and as i32, and r.
+fn reduce_exp(ir: &Ir, x: V) -> (V, V, V) {
     let t = ir.ty(x);
     let shifted = ir.fma(x, c(ir, t, std::f64::consts::LOG2_E), c(ir, t, ROUNDER));
     let n = ir.fsub(shifted, c(ir, t, ROUNDER));
@@ -139,7 +139,7 @@ fn reduce_exp(ir: &Ir, x: V) -> (V, V) {
     let r = ir.fma(n, c(ir, t, -LN2.1), r);
     let bits = ir.bits_as(shifted, ir.int(32));
     let zero = ir.bits_as(c(ir, t, ROUNDER), ir.int(32));
-    (ir.sub(bits, zero), r)
+    (n, ir.sub(bits, zero), r)
 }
 
 /// 2ⁿ for an i32 n in the range of normal exponents.
@@ -151,14 +151,24 @@ fn power_of_two(ir: &Ir, n: V) -> V {
 fn exp(ir: &Ir, x: V) -> V {
     // Beyond these the result is infinite, or 0.
     let x = at_least(ir, at_most(ir, x, 89.0), -105.0);
-    let (n, r) = reduce_exp(ir, x);
+    let (n, bits, r) = reduce_exp(ir, x);
     // (eʳ - 1 - r) / r²
     let q = polynomial(ir, r, &[0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814596459269524]);
     let p = ir.fma(ir.fmul(r, r), q, r);
     let p = ir.fadd(p, c(ir, ir.ty(x), 1.0));
+    if ir.cpu.get() == Some(Cpu::X86V4) && ir.lanes_of(ir.ty(x)) == 16 {
+        return scaled(ir, p, n);
+    }
     // In two steps, since 2ⁿ alone may be denormal or too large.
-    let half = ir.ashr(n, ir.cint(ir.ty(n), 1));
-    ir.fmul(ir.fmul(p, power_of_two(ir, half)), power_of_two(ir, ir.sub(n, half)))
+    let half = ir.ashr(bits, ir.cint(ir.ty(bits), 1));
+    ir.fmul(ir.fmul(p, power_of_two(ir, half)), power_of_two(ir, ir.sub(bits, half)))
+}
+
+/// `x · 2ⁿ`, which may be denormal or infinite.
+fn scaled(ir: &Ir, x: V, n: V) -> V {
+    const CURRENT_ROUNDING: i64 = 4;
+    let args = [x, n, x, ir.cint(ir.int(16), -1), ir.cint(ir.int(32), CURRENT_ROUNDING)];
+    ir.intrinsic("llvm.x86.avx512.mask.scalef.ps.512", &[], &args)
 }
 
 /// From the exponential of a negative number, which cannot overflow.
@@ -174,7 +184,7 @@ fn sigmoid(ir: &Ir, x: V) -> V {
 fn tanh(ir: &Ir, x: V) -> V {
     let t = ir.ty(x);
     let a = at_most(ir, abs(ir, x), 10.0);
-    let (n, r) = reduce_exp(ir, ir.fadd(a, a));
+    let (_, n, r) = reduce_exp(ir, ir.fadd(a, a));
     let q = polynomial(ir, r, &[0.5, 0.1666666567325592, 0.041666362434625626, 0.008333389647305012, 0.0013940627686679363, 0.00019845877250190824]);
     let e = ir.fma(ir.fmul(r, r), q, r);
     let scale = power_of_two(ir, n);
