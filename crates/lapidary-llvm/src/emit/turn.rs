@@ -7,7 +7,7 @@ use super::expr::Emitter;
 use super::ir::{IntCmp as I, Ir, V};
 use super::nest::{self, CHUNK_WORK};
 use super::scope::AxisValue;
-use lapidary_ir::{Dim, Result};
+use lapidary_ir::{DType, Dim, Result};
 use lapidary_kernel::{AxisId, ExprId, ExprKind, Index, Kernel, Program, Schedule, Stmt, linearize};
 
 pub const LANES: i64 = 16;
@@ -57,8 +57,9 @@ impl Turn {
             i.values(&mut values);
             !values.is_empty()
         };
-        let all_small = live().all(|e| small(e.dtype.bits()) || e.dtype == lapidary_ir::DType::Bool);
-        if !all_small || !small(program.buffer(*buffer).dtype.bits()) || !small(kernel.expr(*value).dtype.bits()) {
+        // Truth values are single bits in registers, which do not shuffle well.
+        let result = kernel.expr(*value).dtype;
+        if !live().all(|e| small(e.dtype.bits()) || e.dtype == DType::Bool) || !small(result.bits()) || result == DType::Bool {
             return None;
         }
         let store = linearize(index, &program.buffer(*buffer).dims);
