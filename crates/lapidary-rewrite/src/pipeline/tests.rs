@@ -43,7 +43,9 @@ fn value() -> impl Strategy<Value = OptionValue> {
 
 fn step() -> impl Strategy<Value = Step> {
     let name = "[a-z][a-z-]{0,8}[a-z]".prop_filter("keyword", |n| n != "on" && n != "repeat");
-    let options = prop::collection::btree_map("[a-z_]{1,5}", value(), 0..3);
+    // In a recipe a step's options stand beside these keys, which no option may have.
+    let option = "[a-z_]{1,5}".prop_filter("key", |n| n != "on" && n != "pass" && n != "limit" && n != "steps");
+    let options = prop::collection::btree_map(option, value(), 0..3);
     let call = (name, options).prop_map(|(n, o)| Step::Pass(Call { name: n, options: o.into_iter().collect(), ..Call::default() }));
     call.prop_recursive(3, 12, 3, |inner| {
         let body = prop::collection::vec(inner, 0..3).prop_map(Pipeline);
