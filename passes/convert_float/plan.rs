@@ -214,6 +214,7 @@ fn bodies(graph: &Graph, ctx: &mut PassCtx<'_>, policy: &Policy, plan: &mut Plan
             captured.entry(*slot as usize).and_modify(|l| *l &= low).or_insert(low);
         }
     }
+    // Each body rounds its own factors; what crosses its edge stays f32.
     if policy.form == Form::Products {
         captured.clear();
     }

@@ -6,7 +6,7 @@ use super::ir::Ir;
 use super::machine;
 use super::nest::Nest;
 use super::tile::LANES;
-use super::turn::{self, Turn};
+use super::turn::Turn;
 use lapidary_ir::{DType, Dim, Name, Result, Tensor};
 use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips};
 use rustc_hash::FxHashMap;
@@ -202,7 +202,7 @@ pub fn emit(ir: &Ir, body: &Body, function: &str, cpu: Cpu, symbols: &[Name], sa
     let result = match &body.code {
         Code::Nest(nest) => emitter(nest.lanes).and_then(|mut e| e.nest(nest)),
         Code::Contract(c) => emitter(LANES).and_then(|mut e| e.contract(c)),
-        Code::Turn(t) => emitter(turn::LANES as u32).and_then(|mut e| e.turn(t)),
+        Code::Turn(t) => emitter(LANES).and_then(|mut e| e.turn(t)),
     };
     result.map_err(|mut e| {
         e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", body.name)));

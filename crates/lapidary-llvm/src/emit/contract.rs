@@ -167,8 +167,7 @@ impl Emitter<'_, '_> {
             // While the rows of a block are multiplied by some panels, the next ones are fetched: each tile has its share of them.
             let (tiles, _) = super::scope::floor_div(ir, ir.add(count, ir.c64(tile_rows - 1)), ir.c64(tile_rows), true);
             let steps = ir.mul(taps, inner);
-            let line = 64;
-            let ahead = min(ir.add(ir.udiv(ir.c64(c.vectors * line), tiles), ir.c64(1)), ir.c64(tile::LINES_AHEAD * line));
+            let ahead = min(ir.add(ir.udiv(ir.c64(c.vectors * tile::LINE), tiles), ir.c64(1)), ir.c64(tile::LINES_AHEAD * tile::LINE));
 
             s.for_each(panel, panel_end, c.vectors, &[], |s, p, _| {
                 let vectors = min(ir.c64(c.vectors), ir.sub(panel_end, p));

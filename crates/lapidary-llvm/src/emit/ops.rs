@@ -74,10 +74,15 @@ pub fn quotient(ir: &Ir, x: V, by: V) -> V {
     let reciprocal = ir.fdiv(ir.cfloat(ir.ty(by), 1.0), by);
     let (x, by) = ir.widen(x, by);
     let (_, reciprocal) = ir.widen(x, reciprocal);
+    let (guess, exact) = corrected(ir, x, by, reciprocal);
+    ir.select(ir.fcmp(F::LLVMRealORD, exact, exact), exact, guess)
+}
+
+/// `x · reciprocal`, and the same corrected by what `by` leaves of it.
+fn corrected(ir: &Ir, x: V, by: V, reciprocal: V) -> (V, V) {
     let guess = ir.fmul(x, reciprocal);
     let remainder = ir.fma(ir.fneg(guess), by, x);
-    let exact = ir.fma(remainder, reciprocal, guess);
-    ir.select(ir.fcmp(F::LLVMRealORD, exact, exact), exact, guess)
+    (guess, ir.fma(remainder, reciprocal, guess))
 }
 
 /// Codes of 8 bits: `round(x / scale) + zero`, between the least and the most. The scale is an ordinary number, so that nothing overflows once `x` is
@@ -124,9 +129,7 @@ impl Quantization {
         let x = ir.select(ir.fcmp(F::LLVMRealOLT, x, most), x, most);
         let reciprocal = ir.splat(ir.fdiv(ir.cfloat(ir.f32(), 1.0), scale), lanes);
         let scale = ir.splat(scale, lanes);
-        let guess = ir.fmul(x, reciprocal);
-        let remainder = ir.fma(ir.fneg(guess), scale, x);
-        let exact = ir.fma(remainder, reciprocal, guess);
+        let (_, exact) = corrected(ir, x, scale, reciprocal);
         ir.fadd(exact, ir.cfloat(ir.ty(x), NO_FRACTIONS))
     }
 }

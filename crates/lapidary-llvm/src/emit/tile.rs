@@ -19,7 +19,7 @@ use lapidary_kernel::{Cpu, QUAD};
 pub const LANES: u32 = 16;
 
 /// Bytes of a cache line, and how many of them a step fetches ahead at most.
-const LINE: i64 = 64;
+pub const LINE: i64 = 64;
 pub const LINES_AHEAD: i64 = 2;
 
 /// What a family of tiles takes for granted, so that addresses need no multiplication.

@@ -7,10 +7,11 @@ use super::expr::Emitter;
 use super::ir::{IntCmp as I, Ir, V};
 use super::nest::{self, CHUNK_WORK};
 use super::scope::AxisValue;
+use super::tile;
 use lapidary_ir::{DType, Dim, Result};
 use lapidary_kernel::{AxisId, ExprId, ExprKind, Index, Kernel, Program, Schedule, Stmt, linearize};
 
-pub const LANES: i64 = 16;
+const LANES: i64 = tile::LANES as i64;
 /// Elements of the axis that is read along, of one tile.
 const STRETCH: i64 = 128;
 /// Neighbours in the result that are interleaved.
@@ -187,7 +188,7 @@ impl Emitter<'_, '_> {
         let kernel = self.kernel;
         let Some(Stmt::Store { buffer, index, value, .. }) = kernel.body.first() else { return Err(self.broken("stores nothing")) };
         let count = q.turn.few.unwrap_or(LANES);
-        let below = |limit: V| ir.icmp(I::LLVMIntSLT, ir.iota(LANES as u32), ir.splat(limit, LANES as u32));
+        let below = |limit: V| ir.icmp(I::LLVMIntSLT, ir.iota(tile::LANES), ir.splat(limit, tile::LANES));
         let rows = (0..count).map(|i| self.read_row(q, *value, i, q.left.map(below))).collect::<Result<Vec<V>>>()?;
         let w = self.begin_when(ir.c1(true));
         self.current().axes.extend(q.turn.group.map(|a| (a, AxisValue::Scalar(ir.c64(0)))));
@@ -220,7 +221,7 @@ impl Emitter<'_, '_> {
         let mask = match q.written {
             None => mask,
             Some(n) => {
-                let exists = ir.splat(ir.icmp(I::LLVMIntSLT, row, n), LANES as u32);
+                let exists = ir.splat(ir.icmp(I::LLVMIntSLT, row, n), tile::LANES);
                 Some(mask.map_or(exists, |m| ir.and(m, exists)))
             }
         };
@@ -236,7 +237,7 @@ impl Emitter<'_, '_> {
         self.vector = None;
         self.mask = None;
         self.end_when(w, &[], &[]);
-        Ok(ir.splat(v, LANES as u32))
+        Ok(ir.splat(v, tile::LANES))
     }
     /// As [`Emitter::read_row`], groups of 32 bits as floats, which are not looked into.
     fn read_groups(&mut self, q: &Square<'_>, value: ExprId, row: V, mask: Option<V>) -> Result<V> {
@@ -249,7 +250,7 @@ impl Emitter<'_, '_> {
         let (bytes, p) = self.place(*buffer, index)?;
         let (same, _) = self.guard(guard)?;
         let p = same.map_or(p, |c| ir.select(c, p, self.zeros));
-        let t = ir.vec(ir.f32(), LANES as u32);
+        let t = ir.vec(ir.f32(), tile::LANES);
         let v = match mask {
             None => ir.load(t, p, bytes),
             Some(m) => ir.masked_load(t, p, m, ir.zero(t), bytes),
