@@ -7,6 +7,7 @@ use super::machine;
 use super::nest::Nest;
 use super::tile::LANES;
 use super::turn::Turn;
+use super::window_codes::WindowCodes;
 use lapidary_ir::{DType, Dim, Name, Result, Tensor};
 use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips};
 use rustc_hash::FxHashMap;
@@ -40,6 +41,7 @@ pub enum Code {
     Nest(Nest),
     Contract(Box<Contract>),
     Turn(Turn),
+    WindowCodes(Box<WindowCodes>),
 }
 
 impl Code {
@@ -48,6 +50,7 @@ impl Code {
             Code::Nest(n) => &n.chunks,
             Code::Contract(c) => &c.chunks,
             Code::Turn(t) => &t.chunks,
+            Code::WindowCodes(w) => &w.nest.chunks,
         }
     }
     pub fn scratch_bytes(&self) -> &Dim {
@@ -55,12 +58,14 @@ impl Code {
             Code::Nest(n) => &n.scratch_bytes,
             Code::Contract(c) => &c.scratch_bytes,
             Code::Turn(t) => &t.scratch_bytes,
+            Code::WindowCodes(w) => &w.nest.scratch_bytes,
         }
     }
     pub fn template(&self, kernel: &Kernel) -> &'static str {
         match self {
             Code::Contract(_) => "contract",
             Code::Turn(_) => "turn",
+            Code::WindowCodes(_) => "window of codes",
             Code::Nest(_) => match &kernel.schedule {
                 // A contraction that the tiles do not fit.
                 Some(Schedule::Contract { .. }) => "window",
@@ -159,6 +164,9 @@ fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize) -> Re
     {
         return Ok(Code::Turn(t));
     }
+    if let Some(w) = WindowCodes::of(kernel, program, cpu, strip_axes) {
+        return Ok(Code::WindowCodes(Box::new(w)));
+    }
     let fallback = match &kernel.schedule {
         Some(Schedule::Contract { n, m, .. }) => n.last().or(m.last()).map(|a| AxisId(*a)),
         _ => None,
@@ -203,6 +211,7 @@ pub fn emit(ir: &Ir, body: &Body, function: &str, cpu: Cpu, symbols: &[Name], sa
         Code::Nest(nest) => emitter(nest.lanes).and_then(|mut e| e.nest(nest)),
         Code::Contract(c) => emitter(LANES).and_then(|mut e| e.contract(c)),
         Code::Turn(t) => emitter(LANES).and_then(|mut e| e.turn(t)),
+        Code::WindowCodes(w) => emitter(LANES).and_then(|mut e| e.window_codes(w)),
     };
     result.map_err(|mut e| {
         e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", body.name)));

@@ -302,7 +302,7 @@ fn emit_strips(d: &mut Describer, v: &Version, strips: &Strips, name: &str, sani
         // Contractions have several chunks a strip, which come one after the other.
         let each = match &v.bodies[step.body].code {
             Code::Contract(c) => c.chunks_in_strip(&v.bodies[step.body].kernel, strips.axes),
-            Code::Nest(_) | Code::Turn(_) => Dim::from(1),
+            Code::Nest(_) | Code::Turn(_) | Code::WindowCodes(_) => Dim::from(1),
         };
         calls.push((ir.function(&v.body_name(step.body), kernel_type(ir)), table, size(d, &each)));
     }

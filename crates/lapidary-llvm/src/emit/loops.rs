@@ -81,12 +81,17 @@ impl<'i, 'c> Emitter<'i, 'c> {
         ir.ret(None);
         Ok(())
     }
-    /// The statements at one point of the rows. Where a window lies wholly inside what it reads, no element of it is tested.
+    /// The statements at one point of the rows.
     fn point(&mut self, nest: &Nest) -> Result<()> {
-        let Some(inside) = self.window_inside(nest)? else { return self.statements(nest) };
+        self.inside_or_not(nest, &mut |s| s.statements(nest))
+    }
+    /// Emits the body for one point of the rows: twice, where that saves tests. Where a window lies wholly inside what it reads, no element of it
+    /// is tested.
+    pub fn inside_or_not(&mut self, nest: &Nest, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        let Some(inside) = self.window_inside(nest)? else { return body(self) };
         let w = self.begin_when(inside);
         self.inside = Some(self.top());
-        self.statements(nest)?;
+        body(self)?;
         self.inside = None;
         self.end_when(w, &[], &[]);
         let outside = self.ir.not(inside);
@@ -98,7 +103,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         });
         let others = others.collect();
         let pointers = std::mem::replace(&mut self.pointers, others);
-        self.statements(nest)?;
+        body(self)?;
         self.pointers = pointers;
         self.end_when(w, &[], &[]);
         Ok(())
@@ -156,7 +161,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         self.current().axes.extend(values);
     }
     /// The coordinates of the point of that number.
-    fn coordinates(&mut self, axes: &[AxisId], number: V) -> Result<Vec<V>> {
+    pub fn coordinates(&mut self, axes: &[AxisId], number: V) -> Result<Vec<V>> {
         let mut rest = number;
         let mut out = vec![number; axes.len()];
         for (n, a) in axes.iter().enumerate().rev() {
@@ -175,7 +180,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         Ok(out)
     }
     /// Runs the body for points `first .. last`, the first of which has coordinates `start`: counted on, with no division.
-    fn each_row(&mut self, axes: &[AxisId], first: V, last: V, start: &[V], body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+    pub fn each_row(&mut self, axes: &[AxisId], first: V, last: V, start: &[V], body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         let ir = self.ir;
         let kernel = self.kernel;
         let moving: Vec<usize> = (0..axes.len()).filter(|i| kernel.extent(axes[*i]).as_const() != Some(1)).collect();

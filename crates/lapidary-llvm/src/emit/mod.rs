@@ -20,3 +20,4 @@ pub mod tile;
 mod tile_blocks;
 pub mod turn;
 pub mod types;
+pub mod window_codes;
