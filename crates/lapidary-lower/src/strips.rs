@@ -13,8 +13,8 @@ const NEAR_BYTES: i64 = 512 << 10;
 const LEAST_STRIPS: i64 = 4;
 /// Rows that fill the register tile of a contraction at least twice.
 const LEAST_ROWS: i64 = 16;
-/// Stands for sizes that are known at run time only.
-const TYPICAL: i64 = 64;
+/// Stands for an extent that is known at run time only.
+const TYPICAL: i64 = 40;
 
 /// Finds the runs, and makes their contractions take strips one by one.
 pub fn assign(p: &mut Program) -> Vec<Strips> {
@@ -52,18 +52,19 @@ fn run_from(p: &Program, first: usize) -> Option<Strips> {
     if private.is_empty() {
         return None;
     }
-    let typical = |d: &Dim| d.eval(&|_| Some(TYPICAL)).unwrap_or(i64::MAX);
     let k = &p.kernels[first];
-    let count = k.parallel_axes().take(axes).fold(Dim::from(1), |n, a| &n * k.extent(a));
-    let between: i64 = private.iter().map(|b| typical(&Plan::bytes_of(p.buffer(*b).dtype, &p.buffer(*b).elements()))).fold(0, i64::saturating_add);
+    let extents = || k.parallel_axes().take(axes).map(|a| k.extent(a));
+    let (count, strips) = (extents().fold(Dim::from(1), |n, e| &n * e), typical(extents()));
+    let bytes = |b: &BufferId| typical(&p.buffer(*b).dims).saturating_mul(p.buffer(*b).dtype.bits() as i64) / 8;
+    let between = private.iter().map(bytes).fold(0, i64::saturating_add);
     // Each strip reads the contraction's other operand again: from the last cache, which is three times as fast as memory, and once instead of
     // twice.
     let again: i64 = p.kernels[first..=last].iter().filter_map(|k| other_bytes(p, k)).filter(|b| *b > NEAR_BYTES).fold(0, i64::saturating_add);
-    if again.saturating_mul(typical(&count)) > between.saturating_mul(6) {
+    if again.saturating_mul(strips) > between.saturating_mul(6) {
         return None;
     }
-    let rows = p.kernels[first..=last].iter().filter_map(|k| rows_in_strip(k, axes)).all(|r| typical(&r) >= LEAST_ROWS);
-    if between < LEAST_BYTES || typical(&count) < LEAST_STRIPS || !rows {
+    let rows = p.kernels[first..=last].iter().filter_map(|k| rows_in_strip(k, axes)).all(|rows| rows >= LEAST_ROWS);
+    if between < LEAST_BYTES || strips < LEAST_STRIPS || !rows {
         return None;
     }
     let mut offsets = vec![];
@@ -87,13 +88,16 @@ fn other_bytes(p: &Program, k: &Kernel) -> Option<i64> {
 }
 
 /// The rows that a contraction has within a strip.
-fn rows_in_strip(k: &Kernel, axes: usize) -> Option<Dim> {
+fn rows_in_strip(k: &Kernel, axes: usize) -> Option<i64> {
     match &k.schedule {
-        Some(Schedule::Contract { m, .. }) => {
-            Some(m.iter().filter(|a| usize::from(**a) >= axes).fold(Dim::from(1), |n, a| &n * k.extent(AxisId(*a))))
-        }
+        Some(Schedule::Contract { m, .. }) => Some(typical(m.iter().filter(|a| usize::from(**a) >= axes).map(|a| k.extent(AxisId(*a))))),
         _ => None,
     }
+}
+
+/// The product of extents. What is computed from an image's size tells nothing of that size, so that each unknown one is taken for itself.
+fn typical<'d>(extents: impl IntoIterator<Item = &'d Dim>) -> i64 {
+    extents.into_iter().map(|e| e.as_const().unwrap_or(TYPICAL)).fold(1, i64::saturating_mul)
 }
 
 /// The temporary through which kernel `at` feeds `next` and nobody else, and how many first axes it is written and read along alike.
