@@ -95,8 +95,8 @@ fn drop_unused_constants(p: &mut Program) {
 
 /// Memory and ports.
 fn plan(graph: &Graph, mut p: Program) -> Plan {
-    let strips = strips::assign(&mut p);
     let (unpacked, unpacked_bytes) = memory::unpack(&p);
+    let strips = strips::assign(&mut p, &unpacked);
     let (offsets, arena_bytes) = memory::assign(&p, &unpacked, &strips);
     let port = |v: &lapidary_ir::ValueId, kind: BufferKind| {
         let value = graph.value(*v);

@@ -11,17 +11,21 @@ const LEAST_BYTES: i64 = 2 << 20;
 const NEAR_BYTES: i64 = 512 << 10;
 /// Fewer strips leave threads without work.
 const LEAST_STRIPS: i64 = 4;
+/// So many there must be whatever the sizes that are known at run time only.
+const KNOWN_STRIPS: i64 = 8;
+/// What one strip may hold, lest it leave the caches nearest to a core itself.
+const MOST_BYTES: i64 = 768 << 10;
 /// Rows that fill the register tile of a contraction at least twice.
 const LEAST_ROWS: i64 = 16;
 /// Stands for an extent that is known at run time only.
 const TYPICAL: i64 = 40;
 
-/// Finds the runs, and makes their contractions take strips one by one.
-pub fn assign(p: &mut Program) -> Vec<Strips> {
+/// Finds the runs, and makes their contractions take strips one by one; `unpacked` tells what is computed once for each context.
+pub fn assign(p: &mut Program, unpacked: &[Option<i64>]) -> Vec<Strips> {
     let mut out = vec![];
     let mut first = 0;
     while first + 1 < p.kernels.len() {
-        match run_from(p, first) {
+        match run_from(p, unpacked, first) {
             Some(strips) => {
                 let kernels = strips.kernels;
                 p.kernels[first..first + kernels].iter_mut().for_each(|k| leading_batch(k, strips.axes));
@@ -34,55 +38,62 @@ pub fn assign(p: &mut Program) -> Vec<Strips> {
     out
 }
 
-/// The longest run that begins with kernel `first`.
-fn run_from(p: &Program, first: usize) -> Option<Strips> {
-    let mut axes = usize::MAX;
-    let mut private = vec![];
-    let mut last = first;
-    while let Some((b, shared)) = p.kernels.get(last + 1).and_then(|next| link(p, last, next)) {
-        // Shorter strips of the run so far would be other strips.
-        if private.is_empty() {
-            axes = shared;
-        } else if shared != axes {
-            break;
-        }
-        private.push(b);
-        last += 1;
+/// The longest run that begins with kernel `first`, in the shortest strips that are worth it.
+fn run_from(p: &Program, unpacked: &[Option<i64>], first: usize) -> Option<Strips> {
+    let mut links: Vec<(BufferId, usize)> = vec![];
+    while let Some(l) = p.kernels.get(first + links.len() + 1).and_then(|next| link(p, first + links.len(), next))
+        && unpacked[l.0.0 as usize].is_none()
+    {
+        links.push(l);
     }
-    if private.is_empty() {
-        return None;
-    }
-    let k = &p.kernels[first];
-    let extents = || k.parallel_axes().take(axes).map(|a| k.extent(a));
+    let run = |n: usize| {
+        let private: Vec<BufferId> = links[..n].iter().map(|l| l.0).collect();
+        let shared = links[..n].iter().map(|l| l.1).min()?;
+        (1..=shared).rev().find_map(|axes| strips(p, first, &private, axes))
+    };
+    (1..=links.len()).rev().find_map(run)
+}
+
+/// The strips of a run from kernel `first` on, with these buffers between, if they are worth it.
+fn strips(p: &Program, first: usize, private: &[BufferId], axes: usize) -> Option<Strips> {
+    let last = first + private.len();
+    let kernels = &p.kernels[first..=last];
+    let extents = || kernels[0].parallel_axes().take(axes).map(|a| kernels[0].extent(a));
     let (count, strips) = (extents().fold(Dim::from(1), |n, e| &n * e), typical(extents()));
     let bytes = |b: &BufferId| typical(&p.buffer(*b).dims).saturating_mul(p.buffer(*b).dtype.bits() as i64) / 8;
     let between = private.iter().map(bytes).fold(0, i64::saturating_add);
     // Each strip reads the contraction's other operand again: from the last cache, which is three times as fast as memory, and once instead of
     // twice.
-    let again: i64 = p.kernels[first..=last].iter().filter_map(|k| other_bytes(p, k)).filter(|b| *b > NEAR_BYTES).fold(0, i64::saturating_add);
-    if again.saturating_mul(strips) > between.saturating_mul(6) {
+    let other = |k: &Kernel| other_bytes(p, k, private).filter(|b| *b > NEAR_BYTES);
+    let again = kernels.iter().filter_map(other).fold(0, i64::saturating_add);
+    let rows = kernels.iter().filter_map(|k| rows_in_strip(k, axes)).all(|rows| rows >= LEAST_ROWS);
+    if again.saturating_mul(strips) > between.saturating_mul(6) || between < LEAST_BYTES || strips < LEAST_STRIPS || !rows {
         return None;
     }
-    let rows = p.kernels[first..=last].iter().filter_map(|k| rows_in_strip(k, axes)).all(|rows| rows >= LEAST_ROWS);
-    if between < LEAST_BYTES || strips < LEAST_STRIPS || !rows {
+    // Tiles of images are many, and few of their rows make a strip already.
+    let known: i64 = extents().map(|e| e.as_const().unwrap_or(1)).fold(1, i64::saturating_mul);
+    if !kernels.iter().all(|k| k.name.starts_with(WINOGRAD)) && (known < KNOWN_STRIPS || between / strips > MOST_BYTES) {
         return None;
     }
     let mut offsets = vec![];
-    let mut bytes = Dim::from(0);
-    for b in &private {
-        offsets.push((*b, strip_dims(p, first, last, *b, axes), bytes.clone()));
+    let mut end = Dim::from(0);
+    for b in private {
+        let dims = strip_dims(p, first, last, *b, axes);
         let buffer = p.buffer(*b);
-        let dims = &offsets.last()?.1;
         let elements = buffer.dims.iter().enumerate().filter(|(d, _)| !dims.contains(d)).fold(Dim::from(1), |n, (_, d)| &n * d);
-        bytes = &bytes + &align(&Plan::bytes_of(buffer.dtype, &elements));
+        offsets.push((*b, dims, end.clone()));
+        end = &end + &align(&Plan::bytes_of(buffer.dtype, &elements));
     }
-    Some(Strips { first, kernels: last + 1 - first, axes, count, private: offsets, private_bytes: bytes })
+    Some(Strips { first, kernels: kernels.len(), axes, count, private: offsets, private_bytes: end })
 }
 
-/// The bytes of a contraction's packed operand.
-fn other_bytes(p: &Program, k: &Kernel) -> Option<i64> {
+/// The bytes of a contraction's packed operand, where it is not one of the strips' own.
+fn other_bytes(p: &Program, k: &Kernel, private: &[BufferId]) -> Option<i64> {
     let Some(Schedule::Contract { b, .. }) = &k.schedule else { return None };
     let ExprKind::Load { buffer, .. } = &k.exprs.get(*b as usize)?.kind else { return None };
+    if private.contains(buffer) {
+        return None;
+    }
     let buffer = p.buffer(*buffer);
     Plan::bytes_of(buffer.dtype, &buffer.elements()).as_const()
 }
@@ -103,15 +114,10 @@ fn typical<'d>(extents: impl IntoIterator<Item = &'d Dim>) -> i64 {
 /// The temporary through which kernel `at` feeds `next` and nobody else, and how many first axes it is written and read along alike.
 fn link(p: &Program, at: usize, next: &Kernel) -> Option<(BufferId, usize)> {
     let k = &p.kernels[at];
-    // Of other kernels it is not known whether there are strips enough for all threads.
-    if !k.name.starts_with(WINOGRAD) || !next.name.starts_with(WINOGRAD) {
-        return None;
-    }
     let &[b] = k.writes().as_slice() else { return None };
     let only = p.kernels.iter().enumerate().all(|(i, k)| (i == at + 1 || !k.reads().contains(&b)) && (i == at || !k.writes().contains(&b)));
-    let elementwise = |k: &Kernel| matches!(k.schedule, Some(Schedule::Map { .. } | Schedule::Contract { .. }));
-    if p.buffer(b).kind != BufferKind::Temp || !only || !next.reads().contains(&b) || k.serial || next.serial || !elementwise(k) || !elementwise(next)
-    {
+    let serial = |k: &Kernel| k.serial || matches!(k.schedule, Some(Schedule::Serial) | None);
+    if p.buffer(b).kind != BufferKind::Temp || !only || !next.reads().contains(&b) || serial(k) || serial(next) {
         return None;
     }
     let (stored, loaded) = (stored(k, b), loaded(next, b));
@@ -130,7 +136,7 @@ fn link(p: &Program, at: usize, next: &Kernel) -> Option<(BufferId, usize)> {
 }
 
 fn vector(k: &Kernel, a: AxisId) -> bool {
-    matches!(&k.schedule, Some(Schedule::Map { vector }) if *vector == a.0)
+    matches!(&k.schedule, Some(Schedule::Map { vector } | Schedule::Window { vector }) if *vector == a.0)
         || matches!(&k.schedule, Some(Schedule::Contract { n, .. }) if n.contains(&a.0))
 }
 

@@ -159,9 +159,7 @@ fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize) -> Re
     if let Some(c) = Contract::of(kernel, program, cpu) {
         return Ok(Code::Contract(Box::new(c)));
     }
-    if strip_axes == 0
-        && let Some(t) = Turn::of(kernel, program)
-    {
+    if let Some(t) = Turn::of(kernel, program, strip_axes) {
         return Ok(Code::Turn(t));
     }
     if let Some(w) = WindowCodes::of(kernel, program, cpu, strip_axes) {

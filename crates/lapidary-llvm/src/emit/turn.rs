@@ -41,8 +41,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// `None` for all other kernels.
-    pub fn of(kernel: &Kernel, program: &Program) -> Option<Turn> {
+    /// `None` for all other kernels. With `strips`, each point of that many first axes is one chunk.
+    pub fn of(kernel: &Kernel, program: &Program, strips: usize) -> Option<Turn> {
         let (Some(Schedule::Map { .. }), [Stmt::Store { buffer, index, axes, guard, value }]) = (&kernel.schedule, kernel.body.as_slice()) else {
             return None;
         };
@@ -114,7 +114,12 @@ impl Turn {
         let tiles = rows.iter().fold(&blocks * &stretches, |n, a| &n * kernel.extent(*a));
         let point = nest::point_cost(kernel).as_const()?.max(1);
         let length = kernel.extent(read).as_const().map_or(STRETCH, |e| e.clamp(1, STRETCH));
-        let tiles_per_chunk = Dim::from((CHUNK_WORK / (point * length * block)).max(1));
+        let strip = |a: &AxisId| usize::from(a.0) < strips;
+        let tiles_per_chunk = match strips {
+            0 => Dim::from((CHUNK_WORK / (point * length * block)).max(1)),
+            _ if strip(&read) || strip(&write) => return None,
+            _ => rows.iter().filter(|a| !strip(a)).fold(&blocks * &stretches, |n, a| &n * kernel.extent(*a)).maximum(&one),
+        };
         let chunks = tiles.ceil_div(&tiles_per_chunk).maximum(&one);
         Some(Turn { read, write, rows, few, group, blocks, stretches, tiles, tiles_per_chunk, chunks, scratch_bytes: Dim::from(0) })
     }
