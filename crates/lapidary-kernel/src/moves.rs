@@ -11,6 +11,8 @@ pub const LAYOUT: &str = "layout:";
 pub const PACK: &str = "pack:";
 /// Kernels that together compute a convolution by Winograd's algorithm.
 pub const WINOGRAD: &str = "winograd:";
+/// Kernels that compute an image band by band.
+pub const BAND: &str = "band:";
 
 /// Why a kernel moves elements without computing anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

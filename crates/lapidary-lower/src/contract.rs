@@ -9,7 +9,7 @@ use crate::graph::copy_kernel;
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
-    Atom, AxisId, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factor, Factors, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK,
+    Atom, AxisId, BAND, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factor, Factors, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK,
     PANEL, Program, QUAD, ReduceOp, Schedule, Stmt, WINOGRAD, linearize,
 };
 use rustc_hash::FxHashMap;
@@ -230,13 +230,15 @@ pub fn merge_rows(p: &mut Program) {
 
 fn merged_row(p: &Program, k: &Kernel) -> Option<Kernel> {
     let c = recognize(p, k)?;
+    // Bands stay apart.
+    let alone = usize::from(k.name.starts_with(BAND));
     // The inner ones first: remainders of remainders add up again, quotients of quotients do not.
-    c.m.windows(2).rev().find_map(|pair| {
+    c.m.windows(2).filter(|pair| usize::from(pair[0].0) >= alone).rev().find_map(|pair| {
         let map = AxisMap::merge(k, pair[0], pair[1]);
         let row = map.list[pair[0].0 as usize][0];
         let new = rebuild(k, &map, &mut |k, l| l.keep(k));
         let joint = |b: BufferId, index: &[Index]| linearize(index, &p.buffer(b).dims).coefficient(row).is_some();
-        let free = |g: &Guard| g.iter().all(|(i, _)| !i.mentions(row));
+        let free = |g: &Guard| g.iter().all(|(i, _)| i.coefficient(row).is_some());
         let exprs = new.exprs.iter().all(|e| match &e.kind {
             ExprKind::Load { buffer, index, guard, .. } => joint(*buffer, index) && free(guard),
             ExprKind::Index(i) => !i.mentions(row),

@@ -2,6 +2,7 @@
 //! function over [`Program`]; [`lower`] runs them all and gives the [`Plan`] that code generation starts from.
 #![forbid(unsafe_code)]
 
+mod bands;
 mod blocks;
 mod contract;
 mod fold;
@@ -16,6 +17,7 @@ mod schedule;
 mod stems;
 mod strips;
 mod tied;
+mod typical;
 mod uses;
 mod winograd;
 
@@ -59,6 +61,8 @@ pub fn optimize(p: &mut Program, options: &LowerOptions) -> Result<()> {
     sound(p, "packing");
     fold::fold_constants(p)?;
     fold::inline_bounds(p);
+    bands::rewrite(p);
+    sound(p, "bands");
     contract::merge_rows(p);
     sound(p, "merging rows");
     schedule::assign(p);

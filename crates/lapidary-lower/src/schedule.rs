@@ -15,7 +15,7 @@ pub fn assign(p: &mut Program) {
     }
 }
 
-fn choose(p: &Program, k: &Kernel) -> Schedule {
+pub fn choose(p: &Program, k: &Kernel) -> Schedule {
     // Nothing to do is done in any way.
     if k.serial || k.parallel_axes().any(|a| k.extent(a).as_const() == Some(0)) {
         return Schedule::Serial;

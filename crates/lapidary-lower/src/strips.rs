@@ -2,8 +2,9 @@
 //! first axes, those points can be taken one after the other through the whole run: what lies between stays in the cache and in the memory of
 //! one thread.
 
+use crate::typical;
 use lapidary_ir::Dim;
-use lapidary_kernel::{AxisId, BufferId, BufferKind, Expr, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
+use lapidary_kernel::{AxisId, BAND, BufferId, BufferKind, Expr, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
 
 /// Bytes between two kernels from which on strips are worth their shorter loops: they leave the caches nearest to a core.
 const LEAST_BYTES: i64 = 2 << 20;
@@ -17,8 +18,6 @@ const KNOWN_STRIPS: i64 = 8;
 const MOST_BYTES: i64 = 768 << 10;
 /// Rows that fill the register tile of a contraction at least twice.
 const LEAST_ROWS: i64 = 16;
-/// Stands for an extent that is known at run time only.
-const TYPICAL: i64 = 40;
 
 /// Finds the runs, and makes their contractions take strips one by one; `unpacked` tells what is computed once for each context.
 pub fn assign(p: &mut Program, unpacked: &[Option<i64>]) -> Vec<Strips> {
@@ -59,20 +58,21 @@ fn strips(p: &Program, first: usize, private: &[BufferId], axes: usize) -> Optio
     let last = first + private.len();
     let kernels = &p.kernels[first..=last];
     let extents = || kernels[0].parallel_axes().take(axes).map(|a| kernels[0].extent(a));
-    let (count, strips) = (extents().fold(Dim::from(1), |n, e| &n * e), typical(extents()));
-    let bytes = |b: &BufferId| typical(&p.buffer(*b).dims).saturating_mul(p.buffer(*b).dtype.bits() as i64) / 8;
+    let (count, strips) = (extents().fold(Dim::from(1), |n, e| &n * e), typical::elements(extents()));
+    let bytes = |b: &BufferId| typical::elements(&p.buffer(*b).dims).saturating_mul(p.buffer(*b).dtype.bits() as i64) / 8;
     let between = private.iter().map(bytes).fold(0, i64::saturating_add);
     // Each strip reads the contraction's other operand again: from the last cache, which is three times as fast as memory, and once instead of
     // twice.
     let other = |k: &Kernel| other_bytes(p, k, private).filter(|b| *b > NEAR_BYTES);
     let again = kernels.iter().filter_map(other).fold(0, i64::saturating_add);
     let rows = kernels.iter().filter_map(|k| rows_in_strip(k, axes)).all(|rows| rows >= LEAST_ROWS);
-    if again.saturating_mul(strips) > between.saturating_mul(6) || between < LEAST_BYTES || strips < LEAST_STRIPS || !rows {
+    let bands = kernels.iter().all(|k| k.name.starts_with(BAND));
+    if !bands && (again.saturating_mul(strips) > between.saturating_mul(6) || between < LEAST_BYTES || strips < LEAST_STRIPS || !rows) {
         return None;
     }
     // Tiles of images are many, and few of their rows make a strip already.
     let known: i64 = extents().map(|e| e.as_const().unwrap_or(1)).fold(1, i64::saturating_mul);
-    if !kernels.iter().all(|k| k.name.starts_with(WINOGRAD)) && (known < KNOWN_STRIPS || between / strips > MOST_BYTES) {
+    if !bands && !kernels.iter().all(|k| k.name.starts_with(WINOGRAD)) && (known < KNOWN_STRIPS || between / strips > MOST_BYTES) {
         return None;
     }
     let mut offsets = vec![];
@@ -101,23 +101,27 @@ fn other_bytes(p: &Program, k: &Kernel, private: &[BufferId]) -> Option<i64> {
 /// The rows that a contraction has within a strip.
 fn rows_in_strip(k: &Kernel, axes: usize) -> Option<i64> {
     match &k.schedule {
-        Some(Schedule::Contract { m, .. }) => Some(typical(m.iter().filter(|a| usize::from(**a) >= axes).map(|a| k.extent(AxisId(*a))))),
+        Some(Schedule::Contract { m, .. }) => {
+            Some(m.iter().filter(|a| usize::from(**a) >= axes).map(|a| typical::size(k.extent(AxisId(*a)))).fold(1, i64::saturating_mul))
+        }
         _ => None,
     }
 }
 
-/// The product of extents. What is computed from an image's size tells nothing of that size, so that each unknown one is taken for itself.
-fn typical<'d>(extents: impl IntoIterator<Item = &'d Dim>) -> i64 {
-    extents.into_iter().map(|e| e.as_const().unwrap_or(TYPICAL)).fold(1, i64::saturating_mul)
-}
-
-/// The temporary through which kernel `at` feeds `next` and nobody else, and how many first axes it is written and read along alike.
-fn link(p: &Program, at: usize, next: &Kernel) -> Option<(BufferId, usize)> {
-    let k = &p.kernels[at];
+/// The temporary through which kernel `at` feeds the next and nobody else.
+pub fn between(p: &Program, at: usize) -> Option<BufferId> {
+    let (k, next) = (&p.kernels[at], p.kernels.get(at + 1)?);
     let &[b] = k.writes().as_slice() else { return None };
     let only = p.kernels.iter().enumerate().all(|(i, k)| (i == at + 1 || !k.reads().contains(&b)) && (i == at || !k.writes().contains(&b)));
-    let serial = |k: &Kernel| k.serial || matches!(k.schedule, Some(Schedule::Serial) | None);
-    if p.buffer(b).kind != BufferKind::Temp || !only || !next.reads().contains(&b) || serial(k) || serial(next) {
+    (p.buffer(b).kind == BufferKind::Temp && only && next.reads().contains(&b) && !k.serial && !next.serial).then_some(b)
+}
+
+/// What lies between kernel `at` and `next`, and how many first axes it is written and read along alike.
+fn link(p: &Program, at: usize, next: &Kernel) -> Option<(BufferId, usize)> {
+    let k = &p.kernels[at];
+    let b = between(p, at)?;
+    let serial = |k: &Kernel| matches!(k.schedule, Some(Schedule::Serial) | None);
+    if serial(k) || serial(next) {
         return None;
     }
     let (stored, loaded) = (stored(k, b), loaded(next, b));

@@ -12,6 +12,7 @@
 
 use crate::contract::{self, Contract};
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt};
+use crate::typical;
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
     AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD,
@@ -93,9 +94,6 @@ impl Form {
         vec![b.add(first, c), b.add(d, e2), b.add(a, c4), b.add(last, s[5])]
     }
 }
-
-/// Stands for sizes that are known at run time only.
-const TYPICAL: i64 = 56;
 
 /// What it takes to be worth it: products a nanosecond, and elements of a transformed tile.
 const PRODUCTS_PER_NS: f64 = 100.0;
@@ -213,7 +211,7 @@ impl Conv {
             return None;
         }
         let (channels, outputs) = (channels as f64, outputs as f64);
-        let size = |w: usize| self.extent(self.window[w].0).as_const().unwrap_or(TYPICAL) as f64;
+        let size = |w: usize| typical::size(self.extent(self.window[w].0)) as f64;
         let images: f64 = self.others.iter().map(|a| self.extent(*a).as_const().unwrap_or(1) as f64).product();
         let direct = images * size(0) * size(1) * channels * outputs * (TAPS * TAPS) as f64 / PRODUCTS_PER_NS;
         let cost = |form: Form| {
