@@ -14,6 +14,9 @@ use lapidary_kernel::{
 };
 use rustc_hash::FxHashMap;
 
+/// Fewer columns leave most of a vector empty.
+const SHORTEST: i64 = 8;
+
 /// The roles of a contraction's axes and loads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contract {
@@ -118,13 +121,16 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
         Stmt::Store { buffer, index, .. } => Some(linearize(index, &p.buffer(*buffer).dims)),
         _ => None,
     })?;
-    let inner = *c.n.iter().find(|x| store.coefficient(**x).and_then(|c| c.as_const()) == Some(1)).or(c.n.last())?;
+    let long = |x: AxisId| k.extent(x).as_const().is_none_or(|e| e >= SHORTEST);
+    let inner = *c.n.iter().find(|x| store.coefficient(**x).and_then(|c| c.as_const()) == Some(1) && long(**x)).or(c.n.last())?;
     c.n.retain(|x| *x != inner);
     c.n.push(inner);
-    if c.n.len() > 1 && k.extent(inner).as_const().is_none_or(|e| e % PANEL != 0) {
+    // Panels that are not full pay where several rows read them.
+    let full = c.n.len() == 1 || k.extent(inner).as_const().is_some_and(|e| e % PANEL == 0);
+    if !full && c.m.is_empty() && p.buffer(b.buffer).constant().is_none() {
         return None;
     }
-    if k.extent(inner).as_const().is_some_and(|e| e < 8) {
+    if !long(inner) {
         return None;
     }
     // The inner loop walks A by a fixed stride, without a guard: of those, the smallest stride.

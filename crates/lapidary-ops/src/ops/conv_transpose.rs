@@ -10,7 +10,7 @@ use crate::ops::conv::{add_bias, group, unravel};
 use crate::ops::mat_mul::reals;
 use crate::slide::{Slide, accumulator, per_axis};
 use crate::window::{kernel_shape, transposed_dims};
-use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef};
+use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, Operand};
 use lapidary_kernel::{AxisId, Index, ReduceOp};
 
 use lapidary_ir::{DType, Dim, Result, Shape};
@@ -100,6 +100,10 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let begin: Option<Vec<i64>> = begin.iter().map(Dim::as_const).collect();
     let begin = begin.ok_or_else(|| c.unsupported("the padding is only known at run time"))?;
     let (strides, dilations) = (per_axis(c, "strides", rank), per_axis(c, "dilations", rank));
+    let whole = |a: usize| y.dims[2 + a] == &x.dims[2 + a] * &Dim::from(strides[a]);
+    if (0..rank).all(|a| kernel[a] == strides[a] && dilations[a] == 1 && begin[a] == 0 && whole(a)) {
+        return lower_apart(c, (x, w, bias, y), &group, &strides);
+    }
     let residues: i64 = strides.iter().product();
     if residues > 1024 {
         return Err(c.unsupported(format!("strides {strides:?} are too large")).into());
@@ -150,6 +154,39 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
         k.store(y.buffer, to, v);
         c.push(k);
     }
+    Ok(())
+}
+
+/// Where the multiples of the kernel lie side by side: each element of x gives a block of the result of its own, all in one kernel.
+fn lower_apart(c: &mut LowerCtx<'_>, (x, w, bias, y): (Operand, Operand, Option<Operand>, Operand), group: &Dim, strides: &[i64]) -> Result<()> {
+    let mut k = c.kernel();
+    let (per, depth) = (w.dims[1].clone(), x.dims[1].floor_div(group));
+    let (n, g) = (k.parallel("n", y.dims[0].clone()), k.parallel("g", group.clone()));
+    let mut at: Vec<(AxisId, AxisId)> = vec![];
+    for (a, stride) in strides.iter().enumerate() {
+        at.push((k.parallel(&format!("s{a}"), x.dims[2 + a].clone()), k.parallel(&format!("k{a}"), Dim::from(*stride))));
+    }
+    let o = k.parallel("o", per.clone());
+    let channel = k.axis("c", depth.clone());
+    let source = Index::from(g).scale(&depth).add(&channel.into());
+    let from = [n.into(), source.clone()].into_iter().chain(at.iter().map(|(s, _)| (*s).into()));
+    let weight = [source, o.into()].into_iter().chain(at.iter().map(|(_, k)| (*k).into()));
+    let sum = accumulator(y.dtype);
+    let (u, v) = (k.load(x.buffer, x.dtype, from), k.load(w.buffer, w.dtype, weight));
+    let (u, v) = (k.cast(sum, u), k.cast(sum, v));
+    let v = k.mul(u, v);
+    let mut v = k.reduce(ReduceOp::Sum, sum, &[channel], v);
+    let out = Index::from(g).scale(&per).add(&o.into());
+    if let Some(b) = &bias {
+        let b = k.load(b.buffer, b.dtype, [out.clone()]);
+        let b = k.cast(sum, b);
+        v = k.add(v, b);
+    }
+    let v = k.cast(y.dtype, v);
+    let to = at.iter().zip(strides).map(|((s, k), by)| Index::from(*s).scale(&Dim::from(*by)).add(&(*k).into()));
+    let to: Vec<Index> = [n.into(), out].into_iter().chain(to).collect();
+    k.store(y.buffer, to, v);
+    c.push(k);
     Ok(())
 }
 
