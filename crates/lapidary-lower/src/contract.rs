@@ -222,6 +222,90 @@ pub fn pack(p: &mut Program) {
     }
 }
 
+/// Two axes of columns that lie side by side in the result become one, so that fewer panels are partly empty and the rows are read once for both;
+/// constants that are read along them are laid side by side, too.
+pub fn merge_columns(p: &mut Program) {
+    let mut i = 0;
+    while i < p.kernels.len() {
+        if let Some(kernels) = merged_columns(p, &p.kernels[i].clone()) {
+            let copies = kernels.len() - 1;
+            p.kernels.splice(i..=i, kernels);
+            i += copies;
+        }
+        i += 1;
+    }
+}
+
+/// The kernel with two axes of columns in one, last, and the copies of constants that it reads.
+fn merged_columns(p: &mut Program, k: &Kernel) -> Option<Vec<Kernel>> {
+    let c = recognize(p, k)?;
+    let (inner, others) = c.n.split_last()?;
+    let width = k.extent(*inner).as_const()?;
+    // Along the outer axis begins what along the inner one ends.
+    let follows = |flat: &Index, outer: AxisId| {
+        let step = |a: AxisId| flat.coefficient(a).and_then(|c| c.as_const());
+        step(*inner) == Some(1) && step(outer) == Some(width)
+    };
+    let flat = |b: BufferId, index: &[Index]| linearize(index, &p.buffer(b).dims);
+    let stored = |outer: AxisId| {
+        k.body.iter().all(|s| match s {
+            Stmt::Store { buffer, index, guard, .. } => guard.is_empty() && follows(&flat(*buffer, index), outer),
+            _ => true,
+        })
+    };
+    let outer = *others.iter().find(|x| stored(**x) && k.extent(**x).as_const().is_some())?;
+    let columns = |i: &Index| i.mentions(*inner) || i.mentions(outer);
+    let mut apart: Vec<(BufferId, Vec<Index>)> = vec![];
+    for (e, live) in k.exprs.iter().zip(k.live_exprs()) {
+        match &e.kind {
+            ExprKind::Load { buffer, index, guard, .. } if live && index.iter().chain(guard.iter().map(|(i, _)| i)).any(columns) => {
+                if !guard.is_empty() {
+                    return None;
+                }
+                if !follows(&flat(*buffer, index), outer) && !apart.contains(&(*buffer, index.clone())) {
+                    p.buffer(*buffer).constant()?;
+                    apart.push((*buffer, index.clone()));
+                }
+            }
+            ExprKind::Index(i) if live && columns(i) => return None,
+            ExprKind::Within(g) if live && g.iter().any(|(i, _)| columns(i)) => return None,
+            _ => {}
+        }
+    }
+    let mut kernels = vec![];
+    let mut laid: Vec<(BufferId, Vec<Index>)> = vec![];
+    for (from, index) in &apart {
+        let source = p.buffer(*from).clone();
+        let mut axes = vec![];
+        index.iter().for_each(|i| i.axes(&mut axes));
+        axes.sort();
+        axes.dedup();
+        axes.retain(|a| *a != outer && *a != *inner);
+        let mut b = KernelBuilder::new(format!("{LAYOUT}{}", source.name), &k.origin);
+        let mut at = vec![Index::from(0); k.axes.len()];
+        for a in axes.iter().chain([&outer, inner]) {
+            at[a.0 as usize] = b.parallel(&k.axes[a.0 as usize].name, k.extent(*a).clone()).into();
+        }
+        let read: Vec<Index> = index.iter().map(|i| i.substitute(&|a| at[a.0 as usize].clone(), &Index::value, &|a| b.extent(a))).collect();
+        let column = |outer: Index, inner: Index| outer.scale(&Dim::from(width)).add(&inner);
+        let to: Vec<Index> = axes.iter().map(|a| at[a.0 as usize].clone()).collect();
+        let to = to.into_iter().chain([column(at[outer.0 as usize].clone(), at[inner.0 as usize].clone())]);
+        let dims = axes.iter().map(|a| k.extent(*a).clone()).chain([k.extent(outer) * &Dim::from(width)]).collect();
+        let buffer = p.add_buffer(Buffer { name: format!("{}.columns", source.name).into(), dims, kind: BufferKind::Temp, ..source.clone() });
+        let v = b.load(*from, source.dtype, read);
+        b.store(buffer, to, v);
+        kernels.push(b.finish());
+        let here = axes.iter().map(|a| Index::from(*a)).chain([column(outer.into(), (*inner).into())]);
+        laid.push((buffer, here.collect()));
+    }
+    let same = rebuild(k, &AxisMap::same(k), &mut |b, l| match apart.iter().position(|(from, index)| *from == l.buffer && *index == l.index) {
+        Some(i) => b.load(laid[i].0, l.dtype, laid[i].1.clone()),
+        None => l.keep(b),
+    });
+    kernels.push(rebuild(&same, &AxisMap::merge(&same, outer, *inner), &mut |b, l| l.keep(b)));
+    Some(kernels)
+}
+
 /// Axes of rows that every access walks as one (all but the windows of convolutions) become one: a row is a number then, not a point to be found.
 pub fn merge_rows(p: &mut Program) {
     for i in 0..p.kernels.len() {

@@ -56,6 +56,8 @@ pub fn optimize(p: &mut Program, options: &LowerOptions) -> Result<()> {
     layout::assign(p);
     uses::sweep(p);
     sound(p, "layouts");
+    contract::merge_columns(p);
+    sound(p, "merging columns");
     contract::pack(p);
     tied::rewrite(p);
     sound(p, "packing");
