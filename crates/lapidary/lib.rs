@@ -24,6 +24,7 @@ pub mod inspect;
 pub mod kernels;
 mod model;
 pub mod native;
+pub mod roofs;
 pub mod sensitivity;
 mod text;
 

@@ -338,11 +338,17 @@ mod native {
         compile(&w, "libtimed.so", &["--profile"]);
         let timed = json(&["bench", &w.text("libtimed.so"), "--profile", "--seconds", "0.05"]);
         assert!(timed["kernels"].as_array().unwrap().iter().all(|k| k["ms"].as_f64().unwrap() > 0.0 && k["operations"].is_null()));
-        let figures = json(&["bench", CNN, "--profile", "--seconds", "0.05", "--threads", "1"]);
+        let (_, refused) = ends(2, &["bench", &w.text("libtimed.so"), "--roofline", &w.text("a.svg")]);
+        assert!(refused.contains("give the model") && !w.path("a.svg").exists(), "{refused}");
+        ends(2, &["bench", CNN, "--backend", "eval", "--roofline", &w.text("a.svg")]);
+        let figures = json(&["bench", CNN, "--profile", "--roofline", &w.text("a.svg"), "--seconds", "0.05", "--threads", "1"]);
+        let picture = fs::read_to_string(w.path("a.svg")).unwrap();
+        assert!(picture.starts_with("<svg") && picture.contains("node_Conv_116") && !picture.contains("<script"), "{picture}");
+        assert!(figures["roofs"]["peaks"][0]["operations_per_second"].as_f64().unwrap() > 1e8, "{figures}");
         let kernels = figures["kernels"].as_array().unwrap();
         let sum: f64 = kernels.iter().map(|k| k["ms"].as_f64().unwrap()).sum();
         assert!(sum > 0.0 && kernels.iter().any(|k| k["nodes"].as_str().unwrap().contains("node_Conv_116")), "{figures}");
-        assert!(kernels.iter().all(|k| k["bytes"].as_f64().unwrap() > 0.0), "{figures}");
+        assert!(kernels.iter().all(|k| k["bytes"].as_f64().unwrap() > 0.0 && k["floor_percent"].as_f64().unwrap() > 0.0), "{figures}");
         ends(2, &["run", &w.text("libcnn.so"), "--backend", "eval", "--inputs", ARRAYS]);
     }
 

@@ -245,44 +245,56 @@ impl Kernel {
         let codes = codes && matches!(self.expr(load).kind, ExprKind::Load { .. });
         codes.then_some(Factor { load, moved })
     }
-    /// The floating-point and integer operations of the kernel, a product and its sum counted apart, and the bytes of the buffers that it reads and
-    /// writes: of a buffer read in part (gather) no more than is read.
-    pub fn work(&self, p: &Program) -> (Dim, Dim) {
-        let points = |axes: &[AxisId]| self.parallel_axes().chain(axes.iter().copied()).fold(Dim::from(1), |n, a| &n * self.extent(a));
-        let (mut operations, mut bytes) = (Dim::from(0), Dim::from(0));
-        let mut moved: Vec<(BufferId, Dim)> = vec![];
+    /// The floating-point and integer operations of the kernel, a product and its sum counted apart.
+    pub fn operations(&self) -> Dim {
+        let mut operations = Dim::from(0);
         for s in &self.body {
-            let axes: Vec<AxisId> = match s {
-                Stmt::Let { local, .. } => self.local(*local).axes.clone(),
-                Stmt::Reduce { local, over, .. } => self.local(*local).axes.iter().chain(over).copied().collect(),
-                Stmt::Store { axes, .. } => axes.clone(),
+            let computed = self.needed(s).into_iter().filter(|e| matches!(self.expr(*e).kind, ExprKind::Unary(..) | ExprKind::Binary(..)));
+            let each = i64::from(matches!(s, Stmt::Reduce { .. })) + computed.count() as i64;
+            operations = &operations + &(&self.turns(s) * &Dim::from(each));
+        }
+        operations
+    }
+    /// The buffers that the kernel reads and writes, each once, with the bytes that it moves of them: of a buffer read in part (gather) no more
+    /// than is read.
+    pub fn moved(&self, p: &Program) -> Vec<(BufferId, Dim)> {
+        let mut out: Vec<(BufferId, Dim)> = vec![];
+        for s in &self.body {
+            let loaded = self.needed(s).into_iter().filter_map(|e| match &self.expr(e).kind {
+                ExprKind::Load { buffer, .. } => Some(*buffer),
+                _ => None,
+            });
+            let stored = match s {
+                Stmt::Store { buffer, .. } => Some(*buffer),
+                _ => None,
             };
-            let turns = points(&axes);
-            let (mut each, mut work, mut seen) = (i64::from(matches!(s, Stmt::Reduce { .. })), s.exprs(), BTreeSet::new());
-            while let Some(e) = work.pop() {
-                if !seen.insert(e) {
-                    continue;
+            for id in loaded.chain(stored) {
+                if out.iter().all(|(b, _)| *b != id) {
+                    let b = p.buffer(id);
+                    out.push((id, Plan::bytes_of(b.dtype, &b.elements().minimum(&self.turns(s)))));
                 }
-                let kind = &self.expr(e).kind;
-                each += i64::from(matches!(kind, ExprKind::Unary(..) | ExprKind::Binary(..)));
-                if let ExprKind::Load { buffer, .. } = kind {
-                    let all = p.buffer(*buffer).elements();
-                    moved.push((*buffer, all.minimum(&turns)));
-                }
-                work.extend(kind.operands());
-            }
-            if let Stmt::Store { buffer, .. } = s {
-                moved.push((*buffer, p.buffer(*buffer).elements().minimum(&turns)));
-            }
-            operations = &operations + &(&turns * &Dim::from(each));
-        }
-        let mut known: BTreeSet<BufferId> = BTreeSet::new();
-        for (b, elements) in moved {
-            if known.insert(b) {
-                bytes = &bytes + &Plan::bytes_of(p.buffer(b).dtype, &elements);
             }
         }
-        (operations, bytes)
+        out
+    }
+    /// How often a statement is carried out.
+    fn turns(&self, s: &Stmt) -> Dim {
+        let axes: Vec<AxisId> = match s {
+            Stmt::Let { local, .. } => self.local(*local).axes.clone(),
+            Stmt::Reduce { local, over, .. } => self.local(*local).axes.iter().chain(over).copied().collect(),
+            Stmt::Store { axes, .. } => axes.clone(),
+        };
+        self.parallel_axes().chain(axes).fold(Dim::from(1), |n, a| &n * self.extent(a))
+    }
+    /// The expressions that a statement needs, transitively, each once.
+    fn needed(&self, s: &Stmt) -> BTreeSet<ExprId> {
+        let (mut seen, mut work) = (BTreeSet::new(), s.exprs());
+        while let Some(e) = work.pop() {
+            if seen.insert(e) {
+                work.extend(self.expr(e).kind.operands());
+            }
+        }
+        seen
     }
     /// Expressions that statements need, transitively; the others are left over from rewriting.
     pub fn live_exprs(&self) -> Vec<bool> {

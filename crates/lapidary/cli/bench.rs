@@ -1,24 +1,25 @@
 use super::args::{BackendArg, Global, dim, inputs_or_random, is_library};
+use super::profile::{self, Kernel};
+use super::roofline::{self, Roofline};
 use super::run::exists;
 use super::table::{bytes, ms, table};
 use super::{Outcome, Status, progress, say, say_json, supervise};
 use clap::Args;
 use lapidary::native::{self, Context, KernelTime, Library};
+use lapidary::roofs::{self, Roofs};
 use lapidary::{Datum, Diagnostic, DimRange, Result, Tensor, arrays};
 use lapidary_kernel::Plan;
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// Kernels that the table shows.
-const SHOWN: usize = 24;
 
 const EXAMPLES: &str = "\
 Examples:
   lapidary bench libmodel.so --inputs x.npz --threads 1
   lapidary bench model.onnx --dim batch=8 --format json
   lapidary bench model.onnx --profile --threads 1             which kernel takes how long
+  lapidary bench model.onnx --roofline model.svg --threads 1  how near each comes to its floor
 
 JSON: {\"latency_ms\": {\"min\", \"median\", \"p90\", \"n\"}, \"load_ms\", \"memory_bytes\", …}";
 
@@ -44,9 +45,13 @@ pub struct Bench {
     /// How long to measure
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     seconds: f64,
-    /// Show the time of each kernel, and what it computes and moves; of a library that was compiled with --profile
+    /// Show each kernel's time, what it computes and moves, and the share of the time that this machine, measured first, needs at least
+    /// (floor %); of a library that was compiled with --profile the time alone
     #[arg(long)]
     profile: bool,
+    /// Draw the kernels below the machine's roofs, operations a byte against operations a second; includes --profile
+    #[arg(long, value_name = "F.svg")]
+    roofline: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -60,46 +65,12 @@ struct Figures {
     memory_bytes: usize,
     threads: u16,
     backend: &'static str,
+    /// With --profile, of a model: what the machine can do at best.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roofs: Option<Roofs>,
     /// With --profile, the slowest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     kernels: Option<Vec<Kernel>>,
-}
-
-/// What one kernel, or a run of kernels that take turns, takes of each run.
-#[derive(Serialize)]
-struct Kernel {
-    name: String,
-    /// The graph's nodes that it computes.
-    nodes: String,
-    ms: f64,
-    /// Additions, products and other operations; not known of a library.
-    operations: Option<f64>,
-    /// Bytes that it reads and writes.
-    bytes: Option<f64>,
-}
-
-/// Operations and bytes of each kernel for inputs of these sizes; those of a run of kernels that take turns count as its first's.
-fn work_of(plan: &Plan, inputs: &[&Tensor]) -> Vec<(f64, f64)> {
-    let mut sizes: BTreeMap<String, i64> = BTreeMap::new();
-    for (port, t) in plan.inputs.iter().zip(inputs) {
-        for (d, size) in port.dims.iter().zip(t.sizes()) {
-            if let Some(symbol) = d.as_symbol() {
-                sizes.insert(symbol.to_string(), *size as i64);
-            }
-        }
-    }
-    let p = &plan.program;
-    let number = |d: &lapidary_ir::Dim| d.eval(&|s| sizes.get(s).copied()).unwrap_or(0) as f64;
-    let work = |k: &lapidary_kernel::Kernel| {
-        let (operations, bytes) = k.work(p);
-        (number(&operations), number(&bytes))
-    };
-    let mut out: Vec<(f64, f64)> = p.kernels.iter().map(work).collect();
-    for s in &plan.strips {
-        let all = &out[s.range()];
-        out[s.first] = all.iter().fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
-    }
-    out
 }
 
 #[derive(Serialize)]
@@ -119,8 +90,13 @@ impl Bench {
         {
             return outcome;
         }
-        if self.profile && !library && backend == BackendArg::Eval {
-            return Err(Diagnostic::error("profile", "--profile tells the time of native kernels").help("leave --backend out").into());
+        if self.profiles() && !library && backend == BackendArg::Eval {
+            let flag = if self.profile { "--profile" } else { "--roofline" };
+            return Err(Diagnostic::error("profile", format!("{flag} tells the time of native kernels")).help("leave --backend out").into());
+        }
+        if self.roofline.is_some() && library {
+            let d = Diagnostic::error("roofline", "a library does not tell how many operations its kernels compute");
+            return Err(d.help("give the model that it was made of").into());
         }
         let sizes = self.dim.iter().map(|d| (d.symbol.clone(), d.low)).collect();
         let figures = if library {
@@ -149,17 +125,22 @@ impl Bench {
                     let busy = progress::spinner(global, "generating code");
                     let target = Some(lapidary::NEWEST_OPSET);
                     model.run_pipeline(&lapidary::level(2)?, lapidary::PassOptions { target_opset: target, ..Default::default() })?;
-                    let (loaded, plan) = match self.profile {
+                    let (loaded, plan) = match self.profiles() {
                         true => model.load_profiled(global.jobs()).map(|(l, p)| (l, Some(p)))?,
                         false => (model.load(global.jobs())?, None),
                     };
                     busy.finish_and_clear();
+                    // Before the model has threads.
+                    let known = plan.map(|p| roofs::measure(self.threads, global.jobs()).map(|r| (p, r))).transpose()?;
                     let start = Instant::now();
                     let context = loaded.library.context(i32::from(self.threads), None)?;
-                    self.native((&loaded.library, context), &inputs, start.elapsed(), plan.as_ref(), global)?
+                    self.native((&loaded.library, context), &inputs, start.elapsed(), known, global)?
                 }
             }
         };
+        if let Some(path) = &self.roofline {
+            self.draw(path, &figures)?;
+        }
         if global.json() {
             say_json(&figures);
         } else {
@@ -173,7 +154,7 @@ impl Bench {
         (library, mut context): (&Library, Context),
         inputs: &[Datum],
         load: Duration,
-        plan: Option<&Plan>,
+        known: Option<(Plan, Roofs)>,
         global: &Global,
     ) -> Result<Figures> {
         let inputs: Vec<&Tensor> = native::tensors(inputs)?;
@@ -188,20 +169,25 @@ impl Bench {
         })?;
         let ms_per_tick = start.elapsed().as_secs_f64() * 1e3 / (native::counter() - ticks).max(1) as f64;
         let mut figures = self.figures(latency, load, first, context.memory(), "native");
-        if self.profile {
-            let times = library.profile().unwrap_or_default();
+        if self.profiles() {
             let ms = |now: &KernelTime, before: &KernelTime| (now.ticks - before.ticks) as f64 * ms_per_tick / f64::from(runs.max(1));
-            let work = plan.map(|p| work_of(p, &inputs));
-            let kernels = times.iter().zip(&before).enumerate().map(|(i, (now, before))| {
-                let ms = ms(now, before);
-                let (operations, bytes) = work.as_ref().and_then(|w| w.get(i).copied()).unzip();
-                Kernel { name: now.name.clone(), nodes: now.nodes.clone(), ms, operations, bytes }
-            });
-            let mut kernels: Vec<Kernel> = kernels.filter(|k| k.ms > 0.0).collect();
-            kernels.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-            figures.kernels = Some(kernels);
+            let with = known.as_ref().map(|(plan, roofs)| (plan, &inputs[..], roofs));
+            figures.kernels = Some(profile::kernels(&library.profile().unwrap_or_default(), &before, &ms, with));
+            figures.roofs = known.map(|(_, roofs)| roofs);
         }
         Ok(figures)
+    }
+
+    /// Whether the time of each kernel is asked for.
+    fn profiles(&self) -> bool {
+        self.profile || self.roofline.is_some()
+    }
+
+    fn draw(&self, path: &Path, figures: &Figures) -> Result<()> {
+        let (Some(roofs), Some(kernels)) = (&figures.roofs, &figures.kernels) else { return Ok(()) };
+        let model = self.model.file_name().unwrap_or_default().to_string_lossy();
+        let svg = roofline::svg(&Roofline { model: &model, cpu: &roofs::cpu_name(), roofs, kernels });
+        lapidary::replace_file(path, &|f| f.write_all(svg.as_bytes()))
     }
 
     fn evaluator(&self, model: &lapidary::Model, inputs: Vec<Datum>, global: &Global) -> Result<Figures> {
@@ -214,7 +200,16 @@ impl Bench {
 
     fn figures(&self, latency_ms: Latency, load: Duration, first: Duration, memory_bytes: usize, backend: &'static str) -> Figures {
         let in_ms = |d: Duration| d.as_secs_f64() * 1e3;
-        Figures { latency_ms, load_ms: in_ms(load), first_run_ms: in_ms(first), memory_bytes, threads: self.threads, backend, kernels: None }
+        Figures {
+            latency_ms,
+            load_ms: in_ms(load),
+            first_run_ms: in_ms(first),
+            memory_bytes,
+            threads: self.threads,
+            backend,
+            roofs: None,
+            kernels: None,
+        }
     }
 
     /// Runs for a tenth of the time to warm up, then for all of it, at least five times.
@@ -251,25 +246,12 @@ fn print(f: &Figures) {
     t.add_row(["memory", &bytes(f.memory_bytes as u64)]);
     say(t.trim_fmt());
     if let Some(kernels) = &f.kernels {
-        let total: f64 = kernels.iter().map(|k| k.ms).sum();
-        let mut t = table(&["kernel", "nodes", "ms", "%", "Gop/s", "GB/s"], &["ms", "%", "Gop/s", "GB/s"]);
-        let rate = |v: Option<f64>, ms: f64| v.map_or("".into(), |v| format!("{:.1}", v / ms / 1e6));
-        for k in kernels.iter().take(SHOWN) {
-            let nodes: String = if k.nodes.chars().count() > 48 { k.nodes.chars().take(47).chain(['…']).collect() } else { k.nodes.clone() };
-            let kind = k.name.split(':').next().unwrap_or_default().to_string();
-            t.add_row([
-                &kind,
-                &nodes,
-                &ms(k.ms),
-                &format!("{:.1}", 100.0 * k.ms / total.max(1e-12)),
-                &rate(k.operations, k.ms),
-                &rate(k.bytes, k.ms),
-            ]);
-        }
-        say(t.trim_fmt());
-        if kernels.len() > SHOWN {
-            say(format_args!("{} more kernels: --format json lists all", kernels.len() - SHOWN));
-        }
+        profile::print(kernels);
+    }
+    if let Some(roofs) = &f.roofs {
+        let peaks = roofs.peaks.iter().map(|p| format!("{} {:.0} Gop/s", p.name, p.operations_per_second / 1e9));
+        let levels = roofs.levels.iter().map(|l| format!("{} {:.0} GB/s", l.name, l.bytes_per_second / 1e9));
+        say(format_args!("floor: {}", peaks.chain(levels).collect::<Vec<_>>().join(", ")));
     }
     say(format_args!("{}, {}", f.backend, if f.threads == 0 { "a thread per core".into() } else { format!("{} threads", f.threads) }));
 }
