@@ -93,6 +93,14 @@ fn kernel_wishes(p: &Program, k: &Kernel) -> Vec<(BufferId, usize)> {
             stores(k).for_each(|(b, index)| wish(b, index));
         }
     }
+    // What is computed along an axis (softmax) is written along it.
+    for s in &k.body {
+        if let Stmt::Store { buffer, index, axes, .. } = s
+            && let Some(dim) = axes.last().and_then(|a| sole_dim(index, *a))
+        {
+            out.push((*buffer, dim));
+        }
+    }
     // A window (pooling, depthwise convolution): vectors along the parallel axis that no window moves.
     if let Some(axis) = channel_axis(k) {
         for e in &k.exprs {
