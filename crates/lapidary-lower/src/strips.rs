@@ -17,8 +17,8 @@ const LEAST_STRIPS: i64 = 4;
 const KNOWN_STRIPS: i64 = 8;
 /// What one strip may hold, lest it leave the caches nearest to a core itself.
 const MOST_BYTES: i64 = 768 << 10;
-/// Rows that fill the register tile of a contraction at least twice.
-const LEAST_ROWS: i64 = 16;
+/// Rows that fill the register tile of a contraction twice: two of seven.
+const LEAST_ROWS: i64 = 14;
 
 /// Finds the runs, and makes their contractions take strips one by one; `unpacked` tells what is computed once for each context.
 pub fn assign(p: &mut Program, unpacked: &[Option<i64>], choices: &mut Chooser) -> Vec<Strips> {

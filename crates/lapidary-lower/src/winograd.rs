@@ -106,9 +106,9 @@ const FAR_PER_NS: f64 = 60.0;
 const NEAR_BYTES: f64 = 5e5;
 const CACHED_BYTES: f64 = 8e6;
 /// Tiles of a row that make strips worth it.
-const LEAST_ROWS: f64 = 16.0;
+const LEAST_ROWS: f64 = 14.0;
 /// What it may cost in parts of the plain sum.
-const GAIN: f64 = 0.85;
+const GAIN: f64 = 0.9;
 
 /// Rewrites every convolution that gains by it; `exact`: none.
 pub fn rewrite(p: &mut Program, exact: bool, choices: &mut Chooser) -> Result<()> {
@@ -234,9 +234,11 @@ impl Conv {
                 true => 8.0 * transformed / MEMORY_PER_NS,
                 false => 0.0,
             };
-            let memory = at_once.min(if row < LEAST_ROWS { at_once } else { by_strips }) + weights / FAR_PER_NS;
+            let memory = at_once.min(if row < LEAST_ROWS { at_once } else { by_strips });
+            // Tiles fetch the next weights while they multiply: what takes longer counts.
+            let fetching = weights / if weights > CACHED_BYTES { MEMORY_PER_NS } else { FAR_PER_NS };
             let products = positions * tiles * channels * outputs / PRODUCTS_PER_NS;
-            products + transformed / TRANSFORMED_PER_NS + memory
+            products.max(fetching) + transformed / TRANSFORMED_PER_NS + memory
         };
         let costs = [Form::F4, Form::F2].map(|f| (f, cost(f)));
         let (form, least) = if costs[1].1 < costs[0].1 { costs[1] } else { costs[0] };
