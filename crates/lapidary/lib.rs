@@ -27,6 +27,7 @@ pub mod native;
 pub mod roofs;
 pub mod sensitivity;
 mod text;
+pub mod tune;
 
 pub use files::replace as replace_file;
 pub use lapidary_ir::{

@@ -302,6 +302,11 @@ impl Model {
         let expanded = self.executable()?;
         native::lower(expanded.graph(), options).map_err(|e| text::with_lines(expanded.graph(), e))
     }
+    /// Measures candidate schedules on this machine, see [`crate::tune`].
+    pub fn tune(&self, inputs: &[Datum], options: &CompileOptions, progress: &mut dyn FnMut(&str)) -> Result<crate::tune::Tuned> {
+        let expanded = self.executable()?;
+        crate::tune::tune(expanded.graph(), inputs, options, progress).map_err(|e| text::with_lines(expanded.graph(), e))
+    }
     /// Compiles the graph for this machine and loads it.
     pub fn load(&self, jobs: usize) -> Result<native::Loaded> {
         let expanded = self.executable()?;

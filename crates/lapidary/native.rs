@@ -1,13 +1,14 @@
 //! Native code: compiling models, opening libraries, running graphs natively for passes that measure them.
 
 use lapidary_ir::{Diagnostic, Diagnostics, Graph, Result, Tensor, ValueId};
-use lapidary_kernel::{Bounds, Cpu, Kernel, Plan, WINOGRAD};
+use lapidary_kernel::{Bounds, Choices, Cpu, Kernel, Plan, WINOGRAD};
 pub use lapidary_llvm::loaded::{Context, Info, KernelTime, Library, counter};
 pub use lapidary_llvm::{KernelReport, WeightsMode};
 pub use lapidary_lower::LowerOptions;
 use lapidary_ops::Datum;
 use lapidary_rewrite::{Evaluator, Executor, Runner};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Whether code generation is built in (feature `llvm19` or `llvm22`).
@@ -83,7 +84,7 @@ impl CompileOptions {
 
 /// The best code version that this machine runs.
 #[cfg(target_arch = "x86_64")]
-fn this_machine() -> Result<Vec<Cpu>> {
+pub(crate) fn this_machine() -> Result<Vec<Cpu>> {
     macro_rules! has {
         ($($feature:tt),+) => { $(std::arch::is_x86_feature_detected!($feature))&&+ };
     }
@@ -99,7 +100,7 @@ fn this_machine() -> Result<Vec<Cpu>> {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn this_machine() -> Result<Vec<Cpu>> {
+pub(crate) fn this_machine() -> Result<Vec<Cpu>> {
     Err(Diagnostic::unsupported("cpu", "code is generated for x86-64 alone, and this machine is another").into())
 }
 
@@ -114,6 +115,7 @@ pub struct Compiled {
     pub arena: Arena,
     /// Nodes computed by calls into the runtime or a library.
     pub host_calls: Vec<String>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -144,6 +146,11 @@ pub(crate) fn lower(graph: &Graph, options: &LowerOptions) -> Result<Plan> {
     let facts = crate::model::facts(&mut graph)?;
     refuse_giants(&graph)?;
     let mut plan = lapidary_lower::lower(&graph, &facts, options)?;
+    let (asked, unknown) = (options.choices.len(), unknown_kernels(&plan, &options.choices));
+    if unknown > 0 && unknown == asked {
+        let d = Diagnostic::error("schedule", format!("none of the {asked} choices of the schedule is for a kernel of this model"));
+        return Err(d.help("--tune writes a schedule for this model").into());
+    }
     let symbols = plan.symbols();
     for (symbol, (low, high)) in &graph.symbols.bounds {
         if symbols.contains(symbol) && !plan.bounds.iter().any(|b| b.symbol == *symbol) {
@@ -151,6 +158,27 @@ pub(crate) fn lower(graph: &Graph, options: &LowerOptions) -> Result<Plan> {
         }
     }
     Ok(plan)
+}
+
+/// How many choices are for kernels that the model does not have.
+fn unknown_kernels(plan: &Plan, asked: &Choices) -> usize {
+    let known: BTreeSet<String> = plan.keys().into_iter().collect();
+    let algorithms = asked.algorithms.keys().filter(|n| !plan.choices.algorithms.contains_key(*n)).count();
+    let kernels = asked.strips.keys().chain(asked.tiles.values().flat_map(|t| t.keys()));
+    algorithms + kernels.filter(|n| !known.contains(*n)).count()
+}
+
+/// What the user should know of a schedule that is not for this model alone.
+pub fn warnings(plan: &Plan, options: &LowerOptions) -> Vec<Diagnostic> {
+    let (asked, unknown) = (options.choices.len(), unknown_kernels(plan, &options.choices));
+    let warning = || {
+        let d = Diagnostic::warning(
+            "schedule",
+            format!("{unknown} of the {asked} choices of the schedule are for kernels that this model does not have"),
+        );
+        d.help("--tune writes a schedule for this model, with these passes")
+    };
+    (unknown > 0).then(warning).into_iter().collect()
 }
 
 /// The largest value that a model may compute, in bytes: what the evaluator allows too. Beyond it a size is a mistake, not a wish.
@@ -177,6 +205,7 @@ pub(crate) fn compile(graph: &Graph, path: &Path, options: &CompileOptions) -> R
     }
     let plan = lower(graph, &options.lower)?;
     let mut out = report(graph, &plan);
+    out.warnings = warnings(&plan, &options.lower);
     if options.emit == Emit::Kernels {
         crate::kernels::write(&plan, path)?;
         out.files.push(path.into());
@@ -192,7 +221,7 @@ pub fn kernels_text(plan: &Plan) -> String {
 }
 
 #[cfg(feature = "llvm")]
-fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compiled) -> Result<()> {
+pub(crate) fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compiled) -> Result<()> {
     let emit = match options.emit {
         Emit::Llvm => lapidary_llvm::Emit::Llvm,
         Emit::Asm => lapidary_llvm::Emit::Asm,
@@ -221,7 +250,7 @@ fn generate(plan: &Plan, path: &Path, options: &CompileOptions, out: &mut Compil
 }
 
 #[cfg(not(feature = "llvm"))]
-fn generate(_: &Plan, _: &Path, _: &CompileOptions, _: &mut Compiled) -> Result<()> {
+pub(crate) fn generate(_: &Plan, _: &Path, _: &CompileOptions, _: &mut Compiled) -> Result<()> {
     Err(no_code_generation())
 }
 

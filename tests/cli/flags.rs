@@ -363,6 +363,41 @@ mod native {
     }
 
     #[test]
+    fn schedules_are_measured_and_taken_again() {
+        let w = Work::new();
+        for folder in ["a", "b"] {
+            fs::create_dir(w.path(folder)).unwrap();
+        }
+        let tune = w.text("cnn.tune");
+        let made = compile(&w, "libcnn.so", &["--tune", &tune, "--inputs", ARRAYS]);
+        assert!(made["tuned"]["after_ms"].as_f64().unwrap() > 0.0, "{made}");
+        runs(&w.text("libcnn.so"), &[]);
+        let again = compile(&w, "a/libcnn.so", &["--schedule", &tune]);
+        compile(&w, "b/libcnn.so", &["--schedule", &tune, "--jobs", "1"]);
+        let bytes = |f: &str| fs::read(w.path(f)).unwrap();
+        assert!(bytes("libcnn.so") == bytes("a/libcnn.so") && bytes("a/libcnn.so") == bytes("b/libcnn.so"));
+        assert_eq!(again["schedule"]["sha256"], made["schedule"]["sha256"]);
+        assert!(again["report"]["ledger"]["notes"].to_string().contains("sha256"), "{again}");
+
+        let refused = |body: &str, words: &[&str]| {
+            fs::write(w.path("bad.tune"), format!("form = 1\nlapidary = \"0\"\ncpu = \"\"\nthreads = 1\n{body}")).unwrap();
+            let (_, e) = ends(2, &["compile", "-q", CNN, "-o", &w.text("libbad.so"), "--schedule", &w.text("bad.tune")]);
+            assert!(words.iter().all(|word| e.contains(word)), "{body}: {e}");
+        };
+        let conv = "Conv:node_Conv_116";
+        refused("[tile.x86-64-v4]\na = \"wide\"\n", &["'wide' is no tile", "bad.tune:6"]);
+        refused("[strips]\nnothing-such = true\n", &["none of the 1 choices"]);
+        refused(&format!("[tile.x86-64-v4]\n\"winograd:products {conv}\" = \"9x9\"\n"), &["9x9", conv]);
+        let (_, e) = ends(2, &["compile", CNN, "-o", &w.text("libx.so"), "--schedule", &tune, "--tune", &tune]);
+        assert!(e.contains("cannot be used with"), "{e}");
+        ends(2, &["compile", CNN, "--emit", "graph", "--tune", &tune]);
+        // A line for a kernel of another model is told, and changes nothing.
+        fs::write(&tune, format!("{}\"Conv:elsewhere\" = \"8x1\"\n", fs::read_to_string(&tune).unwrap())).unwrap();
+        let (_, e) = ends(0, &["compile", CNN, "-o", &w.text("a/libcnn.so"), "--schedule", &tune]);
+        assert!(e.contains("1 of the ") && bytes("libcnn.so") == bytes("a/libcnn.so"), "{e}");
+    }
+
+    #[test]
     fn dims_are_fixed_or_bounded() {
         let w = Work::new();
         let text = "graph @g(%x: f32[N, 2]) {\n  %y = Neg(%x) : f32[N, 2]\n  return %y\n}\n";

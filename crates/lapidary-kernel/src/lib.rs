@@ -8,6 +8,7 @@
 
 pub mod blocked;
 mod builder;
+mod choices;
 mod compact;
 mod expr;
 mod index;
@@ -21,6 +22,7 @@ mod verify;
 
 pub use blocked::{Blocked, Blocks, PANEL};
 pub use builder::KernelBuilder;
+pub use choices::{Algorithm, Block, Choices, Tile};
 pub use expr::{BinaryOp, Expr, ExprId, ExprKind, Scalar, UnaryOp};
 pub use index::{Atom, AxisId, Guard, Index, delinearize, linearize};
 pub use moves::{BAND, LAYOUT, Move, PACK, WINOGRAD};

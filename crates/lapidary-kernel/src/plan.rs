@@ -1,5 +1,6 @@
-use crate::{BufferId, BufferKind, Kernel, Program};
+use crate::{BufferId, BufferKind, Choices, Kernel, Program};
 use lapidary_ir::{DType, Diagnostic, Dim, Dims, Name, Result};
+use std::collections::BTreeMap;
 
 /// Arena regions start at multiples of this many bytes: a cache line, and the widest vector.
 pub const ARENA_ALIGN: i64 = 64;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub outputs: Vec<Port>,
     /// Bounds of symbols (`--dim N=LO..HI`); a symbol that is not listed may have any size.
     pub bounds: Vec<Bounds>,
+    /// What lowering decided of each convolution and run of kernels that left a choice, and the tiles that were asked for.
+    pub choices: Choices,
 }
 
 /// Neighbouring kernels, each of which reads what the one before wrote at the same points of the first axes: one point, a *strip*, can be taken
@@ -99,7 +102,28 @@ impl Plan {
         };
         let (inputs, outputs) = (ports(false)?, ports(true)?);
         let unpacked = vec![None; program.buffers.len()];
-        Ok(Plan { program, offsets, arena_bytes: end, unpacked, unpacked_bytes: 0, strips: vec![], inputs, outputs, bounds: vec![] })
+        Ok(Plan {
+            program,
+            offsets,
+            arena_bytes: end,
+            unpacked,
+            unpacked_bytes: 0,
+            strips: vec![],
+            inputs,
+            outputs,
+            bounds: vec![],
+            choices: Choices::default(),
+        })
+    }
+    /// The names of the kernels, each once: of several with one name, the second is `name #2`.
+    pub fn keys(&self) -> Vec<String> {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut key = |name| {
+            let n = seen.entry(name).or_insert(0);
+            *n += 1;
+            if *n == 1 { name.to_string() } else { format!("{name} #{n}") }
+        };
+        self.program.kernels.iter().map(|k| key(&*k.name)).collect()
     }
     /// The run that a kernel, by its number, is part of.
     pub fn strips_of(&self, kernel: usize) -> Option<&Strips> {

@@ -66,7 +66,7 @@ pub struct Target {
 }
 
 /// Code versions that a library can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cpu {
     /// AVX2 and FMA.
     #[serde(rename = "x86-64-v3")]
@@ -74,6 +74,15 @@ pub enum Cpu {
     /// AVX-512 with VNNI and BF16.
     #[serde(rename = "x86-64-v4")]
     X86V4,
+}
+
+impl Cpu {
+    pub fn name(self) -> &'static str {
+        match self {
+            Cpu::X86V3 => "x86-64-v3",
+            Cpu::X86V4 => "x86-64-v4",
+        }
+    }
 }
 
 impl Target {

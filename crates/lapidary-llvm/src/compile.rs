@@ -73,6 +73,8 @@ pub fn compile(plan: &Plan, options: &CompileOptions, out: &Path) -> Result<Repo
             nodes: kernel.origin.iter().map(|n| n.to_string()).collect(),
             template: b.code.template(&b.kernel).into(),
             chunks: b.code.chunks().to_string(),
+            tile: b.code.tile(),
+            body: step.body,
         });
     }
 

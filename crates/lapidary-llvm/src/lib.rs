@@ -17,4 +17,6 @@ mod weights;
 
 #[cfg(any(feature = "llvm19", feature = "llvm22"))]
 pub use compile::compile;
+#[cfg(any(feature = "llvm19", feature = "llvm22"))]
+pub use emit::tile::{max_vectors, row_counts};
 pub use options::{CompileOptions, Emit, KernelReport, Report, WeightsMode};

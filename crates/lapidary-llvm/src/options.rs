@@ -1,5 +1,5 @@
 use lapidary_ir::{Diagnostic, Result};
-use lapidary_kernel::Cpu;
+use lapidary_kernel::{Cpu, Tile};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -84,4 +84,10 @@ pub struct KernelReport {
     pub template: String,
     /// How many pieces it is cut into, as an expression over symbols.
     pub chunks: String,
+    /// Of a contraction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tile: Option<Tile>,
+    /// Kernels of the same number share their code.
+    #[serde(skip)]
+    pub body: usize,
 }

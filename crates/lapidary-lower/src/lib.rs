@@ -4,6 +4,7 @@
 
 mod bands;
 mod blocks;
+mod chooser;
 mod contract;
 mod fold;
 mod fuse;
@@ -21,8 +22,9 @@ mod typical;
 mod uses;
 mod winograd;
 
+use chooser::Chooser;
 use lapidary_ir::{Graph, Result};
-use lapidary_kernel::{BufferKind, Plan, Port, Program};
+use lapidary_kernel::{BufferKind, Choices, Plan, Port, Program};
 use lapidary_ops::Facts;
 
 pub use graph::lower_graph;
@@ -30,29 +32,34 @@ pub use graph::lower_graph;
 /// Lowers a graph whose types are inferred.
 pub fn lower(graph: &Graph, facts: &Facts, options: &LowerOptions) -> Result<Plan> {
     let mut p = lower_graph(graph, facts)?;
-    optimize(&mut p, options)?;
-    Ok(plan(graph, p))
+    let mut choices = Chooser::new(&options.choices);
+    stages(&mut p, options, &mut choices)?;
+    plan(graph, p, choices)
 }
 
-/// What may be given up for speed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What may be given up for speed, and what was chosen beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LowerOptions {
     /// No algorithm that rounds more than the plain sum of products does: Winograd's is not used.
     pub exact_conv: bool,
+    /// Asked before the cost models are.
+    pub choices: Choices,
 }
 
 /// Fusion, algorithms, layouts, packing, folding, schedules.
 pub fn optimize(p: &mut Program, options: &LowerOptions) -> Result<()> {
+    stages(p, options, &mut Chooser::new(&options.choices))
+}
+
+fn stages(p: &mut Program, options: &LowerOptions, choices: &mut Chooser) -> Result<()> {
     sound(p, "lowering");
     uses::sweep(p);
     fuse::fuse(p);
     sound(p, "fusion");
     fold::fold_constants(p)?;
     sound(p, "folding");
-    if !options.exact_conv {
-        winograd::rewrite(p);
-        sound(p, "Winograd");
-    }
+    winograd::rewrite(p, options.exact_conv, choices)?;
+    sound(p, "Winograd");
     layout::assign(p);
     uses::sweep(p);
     sound(p, "layouts");
@@ -100,9 +107,10 @@ fn drop_unused_constants(p: &mut Program) {
 }
 
 /// Memory and ports.
-fn plan(graph: &Graph, mut p: Program) -> Plan {
+fn plan(graph: &Graph, mut p: Program, mut choices: Chooser) -> Result<Plan> {
     let (unpacked, unpacked_bytes) = memory::unpack(&p);
-    let strips = strips::assign(&mut p, &unpacked);
+    let strips = strips::assign(&mut p, &unpacked, &mut choices);
+    let choices = choices.finish(&p, &strips)?;
     let (offsets, arena_bytes) = memory::assign(&p, &unpacked, &strips);
     let port = |v: &lapidary_ir::ValueId, kind: BufferKind| {
         let value = graph.value(*v);
@@ -111,5 +119,5 @@ fn plan(graph: &Graph, mut p: Program) -> Plan {
     };
     let inputs = graph.inputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Input(i as u32))).collect();
     let outputs = graph.outputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Output(i as u32))).collect();
-    Plan { program: p, offsets, arena_bytes, unpacked, unpacked_bytes, strips, inputs, outputs, bounds: vec![] }
+    Ok(Plan { program: p, offsets, arena_bytes, unpacked, unpacked_bytes, strips, inputs, outputs, bounds: vec![], choices })
 }

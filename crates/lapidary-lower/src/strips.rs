@@ -2,6 +2,7 @@
 //! first axes, those points can be taken one after the other through the whole run: what lies between stays in the cache and in the memory of
 //! one thread.
 
+use crate::chooser::Chooser;
 use crate::typical;
 use lapidary_ir::Dim;
 use lapidary_kernel::{AxisId, BAND, BufferId, BufferKind, Expr, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
@@ -16,15 +17,15 @@ const LEAST_STRIPS: i64 = 4;
 const KNOWN_STRIPS: i64 = 8;
 /// What one strip may hold, lest it leave the caches nearest to a core itself.
 const MOST_BYTES: i64 = 768 << 10;
-/// Rows that fill the register tile of a contraction at least twice.
-const LEAST_ROWS: i64 = 16;
+/// Rows that fill the register tile of a contraction twice: two of seven.
+const LEAST_ROWS: i64 = 14;
 
 /// Finds the runs, and makes their contractions take strips one by one; `unpacked` tells what is computed once for each context.
-pub fn assign(p: &mut Program, unpacked: &[Option<i64>]) -> Vec<Strips> {
+pub fn assign(p: &mut Program, unpacked: &[Option<i64>], choices: &mut Chooser) -> Vec<Strips> {
     let mut out = vec![];
     let mut first = 0;
     while first + 1 < p.kernels.len() {
-        match run_from(p, unpacked, first) {
+        match run_from(p, unpacked, first, choices) {
             Some(strips) => {
                 let kernels = strips.kernels;
                 p.kernels[first..first + kernels].iter_mut().for_each(|k| leading_batch(k, strips.axes));
@@ -37,28 +38,32 @@ pub fn assign(p: &mut Program, unpacked: &[Option<i64>]) -> Vec<Strips> {
     out
 }
 
-/// The longest run that begins with kernel `first`, in the shortest strips that are worth it.
-fn run_from(p: &Program, unpacked: &[Option<i64>], first: usize) -> Option<Strips> {
+/// The longest run that begins with kernel `first`, in the shortest strips that are worth it, or that were asked for.
+fn run_from(p: &Program, unpacked: &[Option<i64>], first: usize, choices: &mut Chooser) -> Option<Strips> {
     let mut links: Vec<(BufferId, usize)> = vec![];
     while let Some(l) = p.kernels.get(first + links.len() + 1).and_then(|next| link(p, first + links.len(), next))
         && unpacked[l.0.0 as usize].is_none()
     {
         links.push(l);
     }
-    let run = |n: usize| {
-        let private: Vec<BufferId> = links[..n].iter().map(|l| l.0).collect();
-        let shared = links[..n].iter().map(|l| l.1).min()?;
-        (1..=shared).rev().find_map(|axes| strips(p, first, &private, axes))
+    let shared = |n: usize| links[..n].iter().map(|l| l.1).min();
+    let private: Vec<BufferId> = links.iter().map(|l| l.0).collect();
+    let run = |n: usize| (1..=shared(n)?).rev().find(|axes| pays(p, first, &private[..n], *axes)).map(|axes| (n, axes));
+    let best = (1..=links.len()).rev().find_map(run);
+    let bands = p.kernels[first].name.starts_with(BAND);
+    let (n, axes) = match !links.is_empty() && !bands && choices.strips(&p.kernels[first].name, best.is_some()) {
+        true => best.or(Some((links.len(), shared(links.len())?)))?,
+        false => best.filter(|_| bands)?,
     };
-    (1..=links.len()).rev().find_map(run)
+    Some(strips(p, first, &private[..n], axes))
 }
 
-/// The strips of a run from kernel `first` on, with these buffers between, if they are worth it.
-fn strips(p: &Program, first: usize, private: &[BufferId], axes: usize) -> Option<Strips> {
+/// Whether the strips of a run from kernel `first` on, with these buffers between, are worth it.
+fn pays(p: &Program, first: usize, private: &[BufferId], axes: usize) -> bool {
     let last = first + private.len();
     let kernels = &p.kernels[first..=last];
     let extents = || kernels[0].parallel_axes().take(axes).map(|a| kernels[0].extent(a));
-    let (count, strips) = (extents().fold(Dim::from(1), |n, e| &n * e), typical::elements(extents()));
+    let strips = typical::elements(extents());
     let bytes = |b: &BufferId| typical::elements(&p.buffer(*b).dims).saturating_mul(p.buffer(*b).dtype.bits() as i64) / 8;
     let between = private.iter().map(bytes).fold(0, i64::saturating_add);
     // Each strip reads the contraction's other operand again: from the last cache, which is three times as fast as memory, and once instead of
@@ -68,13 +73,18 @@ fn strips(p: &Program, first: usize, private: &[BufferId], axes: usize) -> Optio
     let rows = kernels.iter().filter_map(|k| rows_in_strip(k, axes)).all(|rows| rows >= LEAST_ROWS);
     let bands = kernels.iter().all(|k| k.name.starts_with(BAND));
     if !bands && (again.saturating_mul(strips) > between.saturating_mul(6) || between < LEAST_BYTES || strips < LEAST_STRIPS || !rows) {
-        return None;
+        return false;
     }
     // Tiles of images are many, and few of their rows make a strip already.
     let known: i64 = extents().map(|e| e.as_const().unwrap_or(1)).fold(1, i64::saturating_mul);
-    if !bands && !kernels.iter().all(|k| k.name.starts_with(WINOGRAD)) && (known < KNOWN_STRIPS || between / strips > MOST_BYTES) {
-        return None;
-    }
+    bands || kernels.iter().all(|k| k.name.starts_with(WINOGRAD)) || known >= KNOWN_STRIPS && between / strips <= MOST_BYTES
+}
+
+/// The strips of a run from kernel `first` on, with these buffers between.
+fn strips(p: &Program, first: usize, private: &[BufferId], axes: usize) -> Strips {
+    let last = first + private.len();
+    let k = &p.kernels[first];
+    let count = k.parallel_axes().take(axes).fold(Dim::from(1), |n, a| &n * k.extent(a));
     let mut offsets = vec![];
     let mut end = Dim::from(0);
     for b in private {
@@ -84,7 +94,7 @@ fn strips(p: &Program, first: usize, private: &[BufferId], axes: usize) -> Optio
         offsets.push((*b, dims, end.clone()));
         end = &end + &align(&Plan::bytes_of(buffer.dtype, &elements));
     }
-    Some(Strips { first, kernels: kernels.len(), axes, count, private: offsets, private_bytes: end })
+    Strips { first, kernels: last + 1 - first, axes, count, private: offsets, private_bytes: end }
 }
 
 /// The bytes of a contraction's packed operand, where it is not one of the strips' own.

@@ -10,10 +10,11 @@
 //!
 //! Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), §4.
 
+use crate::chooser::Chooser;
 use crate::contract::{self, Contract};
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt};
 use crate::typical;
-use lapidary_ir::{DType, Dim, Dims, Name};
+use lapidary_ir::{DType, Dim, Dims, Name, Result};
 use lapidary_kernel::{
     AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD,
 };
@@ -23,7 +24,7 @@ const TAPS: i64 = 3;
 
 /// The size of tiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
+pub enum Form {
     F4,
     F2,
 }
@@ -105,16 +106,18 @@ const FAR_PER_NS: f64 = 60.0;
 const NEAR_BYTES: f64 = 5e5;
 const CACHED_BYTES: f64 = 8e6;
 /// Tiles of a row that make strips worth it.
-const LEAST_ROWS: f64 = 16.0;
+const LEAST_ROWS: f64 = 14.0;
 /// What it may cost in parts of the plain sum.
-const GAIN: f64 = 0.85;
+const GAIN: f64 = 0.9;
 
-/// Rewrites every convolution that gains by it.
-pub fn rewrite(p: &mut Program) {
+/// Rewrites every convolution that gains by it; `exact`: none.
+pub fn rewrite(p: &mut Program, exact: bool, choices: &mut Chooser) -> Result<()> {
     let mut i = 0;
     while i < p.kernels.len() {
-        let found = contract::recognize(p, &p.kernels[i]).and_then(|c| Conv::of(p, &p.kernels[i], &c));
-        let Some(conv) = found.and_then(|c| Some(Conv { form: c.best()?, ..c })) else {
+        let found = contract::recognize(p, &p.kernels[i]).and_then(|c| Conv::of(p, &p.kernels[i], &c)).filter(Conv::fills_registers);
+        let best = |c: &Conv| if exact { None } else { c.best() };
+        let form = choices.form(&p.kernels[i].name, found.as_ref().map(best), exact)?;
+        let Some(conv) = found.and_then(|c| Some(Conv { form: form?, ..c })) else {
             i += 1;
             continue;
         };
@@ -124,6 +127,7 @@ pub fn rewrite(p: &mut Program) {
         p.kernels.splice(i..=i, kernels);
         i += n;
     }
+    Ok(())
 }
 
 /// A convolution with 3 × 3 taps at stride 1.
@@ -204,12 +208,13 @@ impl Conv {
     fn tiles(&self, w: usize) -> Dim {
         self.extent(self.window[w].0).ceil_div(&Dim::from(self.form.out()))
     }
-    /// The form whose sums cost least, if they cost less than the products that it saves. Few channels fill no registers.
+    /// Few channels fill no registers.
+    fn fills_registers(&self) -> bool {
+        [self.channels, self.outputs].into_iter().all(|a| self.extent(a).as_const().is_some_and(|n| n >= PANEL))
+    }
+    /// The form whose sums cost least, if they cost less than the products that it saves.
     fn best(&self) -> Option<Form> {
         let (channels, outputs) = (self.extent(self.channels).as_const()?, self.extent(self.outputs).as_const()?);
-        if channels.min(outputs) < PANEL {
-            return None;
-        }
         let (channels, outputs) = (channels as f64, outputs as f64);
         let size = |w: usize| typical::size(self.extent(self.window[w].0)) as f64;
         let images: f64 = self.others.iter().map(|a| self.extent(*a).as_const().unwrap_or(1) as f64).product();
@@ -229,9 +234,11 @@ impl Conv {
                 true => 8.0 * transformed / MEMORY_PER_NS,
                 false => 0.0,
             };
-            let memory = at_once.min(if row < LEAST_ROWS { at_once } else { by_strips }) + weights / FAR_PER_NS;
+            let memory = at_once.min(if row < LEAST_ROWS { at_once } else { by_strips });
+            // Tiles fetch the next weights while they multiply: what takes longer counts.
+            let fetching = weights / if weights > CACHED_BYTES { MEMORY_PER_NS } else { FAR_PER_NS };
             let products = positions * tiles * channels * outputs / PRODUCTS_PER_NS;
-            products + transformed / TRANSFORMED_PER_NS + memory
+            products.max(fetching) + transformed / TRANSFORMED_PER_NS + memory
         };
         let costs = [Form::F4, Form::F2].map(|f| (f, cost(f)));
         let (form, least) = if costs[1].1 < costs[0].1 { costs[1] } else { costs[0] };

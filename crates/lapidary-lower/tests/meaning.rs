@@ -190,7 +190,7 @@ fn convolutions_with_residual() {
         assert_eq!(net.p.buffer(o).kind, BufferKind::Output(0));
         let data = net.noise(n * 3 * size * size);
         let input = Tensor::from_slice(&[n, 3, size, size], &data);
-        let got = same_meaning(net, &[input], &[("N", n as i64), ("H", size as i64)], &LowerOptions { exact_conv });
+        let got = same_meaning(net, &[input], &[("N", n as i64), ("H", size as i64)], &LowerOptions { exact_conv, ..LowerOptions::default() });
         let direct = ["map layout:x", "contract conv", "contract conv", "window conv", "contract conv", "map layout:conv"];
         let transformed = ["map winograd:inputs conv", "contract winograd:products conv", "map winograd:outputs conv"];
         let large = [&["map winograd:weights conv"][..], &transformed].concat();

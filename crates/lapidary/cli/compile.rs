@@ -1,7 +1,8 @@
-use super::args::{Global, PassArgs, dim};
-use super::table::{bytes, grouped, table};
+use super::args::{Global, PassArgs, dim, inputs_or_random};
+use super::table::{bytes, grouped, ms, table};
 use super::{Outcome, Status, ledger, opt, progress, say, say_json, supervise};
 use clap::{Args, ValueEnum};
+use lapidary::tune::{Tuned, Tuning};
 use lapidary::{CompileOptions, Compiled, Diagnostic, DimRange, Emit, Model, Result, WeightsMode};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ Examples:
   lapidary compile model.onnx -o libmodel.a --dim batch=1    a static library for one batch size
   lapidary compile model.onnx -o libmodel.so --report        which template computes which node
   lapidary compile model.onnx --emit graph                   print the graph after the passes
+  lapidary compile model.onnx -o libmodel.so --tune m.tune   measure schedules, keep the fastest
+  lapidary compile model.onnx -o libm.so --schedule m.tune   take them, on any machine
 
 The header explains how to call the library. Weights above 64 MiB go into libmodel.weights beside it.";
 
@@ -42,6 +45,12 @@ pub struct Compile {
     /// Fix a symbolic dim to a size, or bound it; several times for several dims
     #[arg(long, value_name = "NAME=V|LO..HI", value_parser = dim, help_heading = "Code")]
     dim: Vec<DimRange>,
+    /// Measure schedules of each kernel on this machine (on --inputs, one thread), write the fastest to this file, and compile with them
+    #[arg(long, value_name = "F.tune", conflicts_with = "schedule", help_heading = "Code")]
+    tune: Option<PathBuf>,
+    /// Compile with the schedules of a file that --tune wrote: the same file gives the same code, on any machine
+    #[arg(long, value_name = "F.tune", help_heading = "Code")]
+    schedule: Option<PathBuf>,
     /// Instrument the code for ThreadSanitizer
     #[arg(long, value_enum, value_name = "WHAT", help_heading = "Code")]
     sanitize: Option<Sanitizer>,
@@ -100,9 +109,9 @@ impl Compile {
     pub fn run(&self, global: &Global) -> Outcome {
         let pipeline = self.passes.pipeline()?;
         let target = self.passes.target()?.unwrap_or(lapidary::NEWEST_OPSET);
-        let options = self.options(global)?;
+        let mut options = self.options(global)?;
         self.check_output(&options)?;
-        if !matches!(options.emit, Emit::Graph | Emit::Kernels) {
+        if self.tune.is_some() || !matches!(options.emit, Emit::Graph | Emit::Kernels) {
             if !lapidary::native::AVAILABLE {
                 return Err(Diagnostic::unsupported("no-llvm", "this build of lapidary has no code generation")
                     .help("build it with `--features llvm19` and LLVM 19 installed")
@@ -116,13 +125,19 @@ impl Compile {
         model.expand()?;
         model.set_dims(&self.dim)?;
         let beside = self.output.clone().unwrap_or_default();
-        let report = opt::run_passes(&mut model, &pipeline, self.rounding()?, &self.passes, target, &beside, global)?;
+        let mut report = opt::run_passes(&mut model, &pipeline, self.rounding()?, &self.passes, target, &beside, global)?;
         if !report.failures.is_empty() {
             ledger::show(&report, global, self.passes.why.as_deref());
             return Ok(Status::Findings);
         }
+        let tuned = self.tuned(&model, &mut options, global)?;
+        let schedule = self.schedule_hash()?;
+        if let Some((path, sha256)) = &schedule {
+            report.ledger.notes.push(Diagnostic::remark("schedule", format!("schedules are from '{path}', sha256 {sha256}")));
+        }
         let busy = progress::spinner(global, "generating code");
         let compiled = self.compile(&model, &options)?;
+        report.ledger.notes.extend(compiled.warnings.iter().cloned());
         model.write_side_files()?;
         busy.finish_and_clear();
         ledger::show(&report, global, self.passes.why.as_deref());
@@ -133,6 +148,12 @@ impl Compile {
                 value["arena"] = serde_json::json!(compiled.arena);
                 value["host_calls"] = serde_json::json!(compiled.host_calls);
             }
+            if let Some((path, sha256)) = &schedule {
+                value["schedule"] = serde_json::json!({ "path": path, "sha256": sha256 });
+            }
+            if let Some(tuned) = &tuned {
+                value["tuned"] = serde_json::json!(tuned);
+            }
             value["report"] = serde_json::json!(report);
             say_json(&value);
         } else if self.output.is_some() {
@@ -140,12 +161,35 @@ impl Compile {
                 print_report(&compiled);
             }
             if !global.quiet {
-                for f in &compiled.files {
+                if let Some(t) = &tuned {
+                    let (before, after) = (ms(t.before_ms), ms(t.after_ms));
+                    say(format_args!("tuned: {before} ms → {after} ms on one thread, {} choices other than usual", t.changed));
+                }
+                for f in compiled.files.iter().chain(&self.tune) {
                     say(format_args!("wrote {} ({})", f.display(), bytes(std::fs::metadata(f).map_or(0, |m| m.len()))));
                 }
             }
         }
         Ok(Status::Done)
+    }
+
+    /// Measures, writes the file of `--tune`, and puts what was found into the options.
+    fn tuned(&self, model: &Model, options: &mut CompileOptions, global: &Global) -> Result<Option<Tuned>> {
+        let Some(path) = &self.tune else { return Ok(None) };
+        let sizes = self.dim.iter().map(|d| (d.symbol.clone(), d.low)).collect();
+        let inputs = inputs_or_random(model, self.passes.inputs.as_deref(), &sizes)?;
+        let busy = progress::spinner(global, "tuning");
+        let tuned = model.tune(&inputs, options, &mut |what| busy.set_message(what.to_string()))?;
+        let text = tuned.tuning.to_text()?;
+        lapidary::replace_file(path, &|f| f.write_all(text.as_bytes()))?;
+        options.lower.choices = tuned.tuning.choices();
+        Ok(Some(tuned))
+    }
+
+    /// The file that schedules are taken from, and its hash.
+    fn schedule_hash(&self) -> Result<Option<(String, String)>> {
+        let path = self.schedule.as_ref().or(self.tune.as_ref());
+        path.map(|p| Ok((p.display().to_string(), lapidary::compress::hash_file(p)?))).transpose()
     }
 
     /// What `--precision` adds to the passes, after all else: what is folded and fused is what is multiplied.
@@ -172,7 +216,12 @@ impl Compile {
         };
         let cpus = CompileOptions::cpus_of(&self.cpu)?;
         let sanitize_thread = self.sanitize == Some(Sanitizer::Thread);
-        let lower = lapidary::LowerOptions { exact_conv: self.exact_conv };
+        if self.tune.is_some() && emit == Emit::Graph {
+            let d = Diagnostic::error("tune", "--tune measures kernels, and a graph has none");
+            return Err(d.help("leave --emit graph out").into());
+        }
+        let choices = self.schedule.as_ref().map_or(Ok(Default::default()), |path| Tuning::read(path).map(|t| t.choices()))?;
+        let lower = lapidary::LowerOptions { exact_conv: self.exact_conv, choices };
         Ok(CompileOptions { cpus, weights, emit, jobs: global.jobs(), sanitize_thread, symbols: self.symbols, profile: self.profile, lower })
     }
 
@@ -199,8 +248,9 @@ impl Compile {
                 Ok(Compiled::default())
             }
             (None, Emit::Kernels) => {
-                say(lapidary::native::kernels_text(&model.lower(&options.lower)?).trim_end());
-                Ok(Compiled::default())
+                let plan = model.lower(&options.lower)?;
+                say(lapidary::native::kernels_text(&plan).trim_end());
+                Ok(Compiled { warnings: lapidary::native::warnings(&plan, &options.lower), ..Compiled::default() })
             }
             (None, _) => {
                 let fail = |e: std::io::Error| Diagnostic::error("temporary", format!("no temporary file can be made: {e}"));

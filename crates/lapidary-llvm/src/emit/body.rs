@@ -8,8 +8,8 @@ use super::nest::Nest;
 use super::tile::LANES;
 use super::turn::Turn;
 use super::window_codes::WindowCodes;
-use lapidary_ir::{DType, Dim, Name, Result, Tensor};
-use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips};
+use lapidary_ir::{DType, Diagnostic, Dim, Name, Result, Tensor};
+use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, Tile};
 use rustc_hash::FxHashMap;
 use std::ops::RangeInclusive;
 
@@ -61,6 +61,12 @@ impl Code {
             Code::WindowCodes(w) => &w.nest.scratch_bytes,
         }
     }
+    pub fn tile(&self) -> Option<Tile> {
+        match self {
+            Code::Contract(c) => Some(c.tile()),
+            Code::Nest(_) | Code::Turn(_) | Code::WindowCodes(_) => None,
+        }
+    }
     pub fn template(&self, kernel: &Kernel) -> &'static str {
         match self {
             Code::Contract(_) => "contract",
@@ -85,6 +91,7 @@ pub struct Step {
 pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
     let mut known: FxHashMap<String, usize> = FxHashMap::default();
     let (mut bodies, mut steps) = (vec![], vec![]);
+    let keys = plan.keys();
     for (number, kernel) in plan.program.kernels.iter().enumerate() {
         let strips = plan.strips_of(number);
         let mut buffers = kernel.writes();
@@ -108,11 +115,12 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
             None => anonymous(kernel, &plan.program, &buffers),
         };
         let strip_axes = strips.map_or(0, |s| s.axes);
-        let key = format!("{anonymous:?} {:?} {traits:?} {strip_axes}", program.buffers);
+        let tile = plan.choices.tile(cpu, &keys[number]);
+        let key = format!("{anonymous:?} {:?} {traits:?} {strip_axes} {tile:?}", program.buffers);
         let body = match known.get(&key) {
             Some(b) => *b,
             None => {
-                let code = choose(&anonymous, &program, cpu, strip_axes).map_err(|mut e| {
+                let code = choose(&anonymous, &program, cpu, strip_axes, tile).map_err(|mut e| {
                     e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", kernel.name)));
                     e
                 })?;
@@ -155,9 +163,13 @@ fn of_one_strip(kernel: &Kernel, program: &Program, strips: &Strips) -> (Kernel,
     (k, p)
 }
 
-fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize) -> Result<Code> {
-    if let Some(c) = Contract::of(kernel, program, cpu) {
+fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize, tile: Option<Tile>) -> Result<Code> {
+    if let Some(c) = Contract::of(kernel, program, cpu, tile)? {
         return Ok(Code::Contract(Box::new(c)));
+    }
+    if let Some(tile) = tile {
+        let d = Diagnostic::error("schedule", format!("tile '{tile}' is for a contraction, and the kernel is none"));
+        return Err(d.help("leave its line out").into());
     }
     if let Some(t) = Turn::of(kernel, program, strip_axes) {
         return Ok(Code::Turn(t));

@@ -6,8 +6,8 @@ use super::ir::{IntCmp as I, V};
 use super::operands::{BlockOperands, Operands};
 use super::scope::AxisValue;
 use super::tile::{self, LANES};
-use lapidary_ir::{Dim, Result};
-use lapidary_kernel::{AxisId, BufferId, Cpu, Index, Kernel, Program, Stmt};
+use lapidary_ir::{Diagnostic, Dim, Result};
+use lapidary_kernel::{AxisId, Block, BufferId, Cpu, Index, Kernel, Program, Stmt, Tile};
 use std::ops::Deref;
 
 /// Multiply-adds of a chunk: some tens of microseconds.
@@ -18,6 +18,8 @@ const A_BLOCK_BYTES: i64 = 192 << 10;
 const B_BLOCK_BYTES: i64 = 1 << 20;
 /// Stands for sizes that are known at run time only, in choosing blocks; any choice is correct.
 const TYPICAL: i64 = 512;
+/// Rows and panels of the largest block that may be asked for.
+const MOST_BLOCK: i64 = 4096;
 /// Expressions of a kernel whose epilogue may be written out for each vector of a tile.
 const SHORT_EPILOGUE: usize = 40;
 
@@ -48,12 +50,13 @@ impl Deref for Contract {
 }
 
 impl Contract {
-    /// `None` where the tiles do not fit; the kernel then runs as a nest of loops.
-    pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu) -> Option<Contract> {
-        Some(Contract::cut(Operands::of(kernel, program, cpu)?, kernel))
+    /// `None` where the tiles do not fit; the kernel then runs as a nest of loops. `asked`: the tile to take instead of the cost model's.
+    pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu, asked: Option<Tile>) -> Result<Option<Contract>> {
+        asked.map_or(Ok(()), |t| check(cpu, t))?;
+        Ok(Operands::of(kernel, program, cpu).map(|o| Contract::cut(o, kernel, asked)))
     }
-    /// Chooses blocks of rows and columns.
-    fn cut(operands: Operands, kernel: &Kernel) -> Contract {
+    /// Chooses the tile, and blocks of rows and columns.
+    fn cut(operands: Operands, kernel: &Kernel, asked: Option<Tile>) -> Contract {
         let cpu = operands.family.cpu();
         let most_tile_rows = tile::row_counts(cpu)[0];
         let product = |axes: &[AxisId]| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
@@ -66,23 +69,27 @@ impl Contract {
         let up = |v: i64, to: i64| ceil(v, to) * to;
         // Where the batch is known at run time only, one of its samples should fill tiles.
         let sample = rows.eval(&|_| Some(1)).unwrap_or(1);
-        let tile_rows = match rows.as_const() {
-            Some(r) => even_rows(cpu, r.max(1)),
-            None if sample >= most_tile_rows => even_rows(cpu, sample),
-            None => most_tile_rows,
+        let tile_rows = match (asked, rows.as_const()) {
+            (Some(tile), _) => tile.rows,
+            (None, Some(r)) => even_rows(cpu, r.max(1)),
+            (None, None) if sample >= most_tile_rows => even_rows(cpu, sample),
+            (None, None) => most_tile_rows,
         };
+        let asked_block = asked.and_then(|t| t.block);
         let most_rows = (A_BLOCK_BYTES / 4 / depth).clamp(tile_rows, 192) / tile_rows * tile_rows;
-        let block_rows = match rows.as_const() {
-            Some(r) => up(ceil(r.max(1), ceil(r.max(1), most_rows)), tile_rows),
-            None => most_rows.min(tile_rows * 8),
+        let block_rows = match (asked_block, rows.as_const()) {
+            (Some(block), _) => block.rows,
+            (None, Some(r)) => up(ceil(r.max(1), ceil(r.max(1), most_rows)), tile_rows),
+            (None, None) => most_rows.min(tile_rows * 8),
         };
         // Of weights in blocks few rows are usual.
         let typical_rows = if operands.blocks.is_some() { tile_rows } else { block_rows };
         let known_rows = rows.as_const().map_or(typical_rows, |r| r.clamp(1, block_rows));
-        let vectors = match (rows.as_const(), panels.as_const()) {
-            (Some(1), _) => 1,
-            (_, Some(4)) => 2.min(tile::max_vectors(cpu)),
-            (_, p) => tile::max_vectors(cpu).min(p.unwrap_or(i64::MAX)).max(1),
+        let vectors = match (asked, rows.as_const(), panels.as_const()) {
+            (Some(tile), ..) => tile.vectors,
+            (None, Some(1), _) => 1,
+            (None, _, Some(4)) => 2.min(tile::max_vectors(cpu)),
+            (None, _, p) => tile::max_vectors(cpu).min(p.unwrap_or(i64::MAX)).max(1),
         };
         let by_work = CHUNK_PRODUCTS / (known_rows * depth * LANES as i64);
         let by_bytes = B_BLOCK_BYTES / (words * LANES as i64 * 4);
@@ -90,6 +97,9 @@ impl Contract {
         if let Some(p) = panels.as_const() {
             let blocks = ceil(p.max(1), block_panels);
             block_panels = up(ceil(p.max(1), blocks), vectors);
+        }
+        if let Some(block) = asked_block {
+            block_panels = block.panels;
         }
         let (row_blocks, panel_blocks) = (rows.ceil_div(&Dim::from(block_rows)), panels.ceil_div(&Dim::from(block_panels)));
         let chunks = &(&product(&operands.batch) * &row_blocks) * &panel_blocks;
@@ -99,11 +109,30 @@ impl Contract {
         let scratch_bytes = &(&lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates)) + &padding;
         Contract { operands, tile_rows, block_rows, block_panels, vectors, rows, panels, row_blocks, panel_blocks, chunks, scratch_bytes }
     }
+    pub fn tile(&self) -> Tile {
+        Tile { rows: self.tile_rows, vectors: self.vectors, block: Some(Block { rows: self.block_rows, panels: self.block_panels }) }
+    }
     /// Chunks of one point of the first `axes` axes, which are batch axes.
     pub fn chunks_in_strip(&self, kernel: &Kernel, axes: usize) -> Dim {
         let inner = self.batch.iter().filter(|a| usize::from(a.0) >= axes).fold(Dim::from(1), |n, a| &n * kernel.extent(*a));
         &(&inner * &self.row_blocks) * &self.panel_blocks
     }
+}
+
+/// Refuses a tile for which there is no code, and a block that it does not fill.
+fn check(cpu: Cpu, t: Tile) -> Result<()> {
+    let (counts, vectors) = (tile::row_counts(cpu), tile::max_vectors(cpu));
+    if !counts.contains(&t.rows) || t.vectors > vectors {
+        let counts: Vec<String> = counts.iter().map(|c| c.to_string()).collect();
+        let d = Diagnostic::error("schedule", format!("there is no tile '{}x{}' for {}", t.rows, t.vectors, cpu.name()));
+        return Err(d.help(format!("tiles have {} rows and at most {vectors} vectors", counts.join(", "))).into());
+    }
+    let whole = |b: Block| b.rows % t.rows == 0 && b.panels % t.vectors == 0 && b.rows.max(b.panels) <= MOST_BLOCK;
+    if !t.block.is_none_or(whole) {
+        let d = Diagnostic::error("schedule", format!("the block of '{t}' does not fit its tile"));
+        return Err(d.help(format!("blocks have multiples of the tile's rows and vectors, of each at most {MOST_BLOCK}")).into());
+    }
+    Ok(())
 }
 
 /// Rows of tiles that are about equally full when there are `rows`.
