@@ -141,7 +141,7 @@ mod kernels {
     fn compiled(case: &Case, cpu: Cpu, number: usize) -> Library {
         let mut graph = lapidary_ir::text::parse(&case.source, &Default::default()).unwrap_or_else(|e| panic!("{}: {e}", case.name));
         let facts = lapidary_ops::infer_types(&mut graph).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        let options = LowerOptions { exact_conv: case.exact_conv };
+        let options = LowerOptions { exact_conv: case.exact_conv, ..LowerOptions::default() };
         let plan = lapidary_lower::lower(&graph, &facts, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
         let path = folder().join(format!("libbench{number}.so"));
         lapidary_llvm::compile(&plan, &CompileOptions { cpus: vec![cpu], ..CompileOptions::default() }, &path)
