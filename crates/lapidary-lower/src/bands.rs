@@ -3,6 +3,7 @@
 //! needs, those that two bands need twice. So the kernels of such a chain can take turns, see [`crate::strips`].
 
 use crate::rewrite::{AxisMap, Copier, copy_stmt, shell};
+use crate::uses::Uses;
 use crate::{schedule, strips, typical};
 use lapidary_ir::Dim;
 use lapidary_kernel::{Atom, Axis, AxisId, BAND, BufferId, ExprKind, Guard, Index, Kernel, Program, Schedule, Stmt};
@@ -17,8 +18,6 @@ const FAR_PER_NS: f64 = 30.0;
 /// Operations a nanosecond of tiles, and of windows.
 const TILES_PER_NS: f64 = 200.0;
 const WINDOWS_PER_NS: f64 = 60.0;
-/// Fewer bands leave threads without work.
-const LEAST_BANDS: i64 = 8;
 /// Rows of a band.
 const MOST_ROWS: i64 = 32;
 /// What must be gained, in parts of the time of the chain.
@@ -26,7 +25,8 @@ const GAIN: f64 = 0.1;
 
 /// Rewrites every chain that gains by it.
 pub fn rewrite(p: &mut Program) {
-    let links: Vec<Option<Link>> = (0..p.kernels.len()).map(|at| link(p, at)).collect();
+    let uses = Uses::of(p);
+    let links: Vec<Option<Link>> = (0..p.kernels.len()).map(|at| link(p, &uses, at)).collect();
     // The chains that gain most together, from the back.
     let n = p.kernels.len();
     let mut best: Vec<(f64, Option<Chain>)> = vec![(0.0, None); n + 1];
@@ -64,10 +64,11 @@ struct Link {
     high: i64,
 }
 
-fn link(p: &Program, at: usize) -> Option<Link> {
+/// How kernel `at` feeds the next, where it feeds nobody else and both are sums at the points of images.
+fn link(p: &Program, uses: &Uses, at: usize) -> Option<Link> {
     let (k, next) = (p.kernels.get(at)?, p.kernels.get(at + 1)?);
     let sums = |k: &Kernel| matches!(k.body.first(), Some(Stmt::Reduce { .. })) && k.locals.iter().all(|l| l.axes.is_empty());
-    let buffer = strips::between(p, at)?;
+    let buffer = strips::between(p, uses, at)?;
     let Some(Stmt::Store { index, guard, axes, .. }) = k.body.last() else { return None };
     let plain = |i: &Index| i.as_const() == Some(0) || i.as_axis().is_some_and(|a| k.is_parallel(a));
     if !sums(k) || !sums(next) || !guard.is_empty() || !axes.is_empty() || index.len() <= ROWS || !index.iter().all(plain) {
@@ -128,8 +129,8 @@ fn chain(p: &Program, links: &[&Link], first: usize) -> Option<(f64, Chain)> {
     }
     let last = links.last()?;
     let rows = kernels.last()?.extent(last.to).as_const()?;
-    let times: Option<Vec<f64>> = kernels.iter().map(|k| time(p, k)).collect();
-    let (times, all) = times.map(|t| (t.clone(), t.iter().sum::<f64>()))?;
+    let times = kernels.iter().map(|k| time(p, k)).collect::<Option<Vec<f64>>>()?;
+    let all: f64 = times.iter().sum();
     let bytes = |l: &&Link| {
         p.buffer(l.buffer).dims[ROWS..].iter().map(|d| typical::size(d) as f64).product::<f64>() * p.buffer(l.buffer).dtype.bits() as f64 / 8.0
     };
@@ -146,7 +147,7 @@ fn chain(p: &Program, links: &[&Link], first: usize) -> Option<(f64, Chain)> {
         let uneven = if count % 2.0 == 0.0 { 0.0 } else { all / count / 2.0 };
         (held <= BAND_BYTES).then_some(saved - again - uneven)
     };
-    let heights = (1..=MOST_ROWS).filter(|h| rows % h == 0 && rows / h >= LEAST_BANDS);
+    let heights = (1..=MOST_ROWS).filter(|h| rows % h == 0 && rows / h >= strips::KNOWN_STRIPS);
     let bands = heights.filter_map(|height| {
         let mut parts = vec![Part { axis: last.to, step: height, low: 0, rows: height }];
         for l in links.iter().rev() {

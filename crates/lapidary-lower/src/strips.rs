@@ -4,6 +4,7 @@
 
 use crate::chooser::Chooser;
 use crate::typical;
+use crate::uses::Uses;
 use lapidary_ir::Dim;
 use lapidary_kernel::{AxisId, BAND, BufferId, BufferKind, Expr, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
 
@@ -14,7 +15,7 @@ const NEAR_BYTES: i64 = 512 << 10;
 /// Fewer strips leave threads without work.
 const LEAST_STRIPS: i64 = 4;
 /// So many there must be whatever the sizes that are known at run time only.
-const KNOWN_STRIPS: i64 = 8;
+pub const KNOWN_STRIPS: i64 = 8;
 /// What one strip may hold, lest it leave the caches nearest to a core itself.
 const MOST_BYTES: i64 = 768 << 10;
 /// Rows that fill the register tile of a contraction twice: two of seven.
@@ -23,9 +24,11 @@ const LEAST_ROWS: i64 = 14;
 /// Finds the runs, and makes their contractions take strips one by one; `unpacked` tells what is computed once for each context.
 pub fn assign(p: &mut Program, unpacked: &[Option<i64>], choices: &mut Chooser) -> Vec<Strips> {
     let mut out = vec![];
+    // Schedules change below, what kernels read and write does not.
+    let uses = Uses::of(p);
     let mut first = 0;
     while first + 1 < p.kernels.len() {
-        match run_from(p, unpacked, first, choices) {
+        match run_from(p, &uses, unpacked, first, choices) {
             Some(strips) => {
                 let kernels = strips.kernels;
                 p.kernels[first..first + kernels].iter_mut().for_each(|k| leading_batch(k, strips.axes));
@@ -39,9 +42,9 @@ pub fn assign(p: &mut Program, unpacked: &[Option<i64>], choices: &mut Chooser) 
 }
 
 /// The longest run that begins with kernel `first`, in the shortest strips that are worth it, or that were asked for.
-fn run_from(p: &Program, unpacked: &[Option<i64>], first: usize, choices: &mut Chooser) -> Option<Strips> {
+fn run_from(p: &Program, uses: &Uses, unpacked: &[Option<i64>], first: usize, choices: &mut Chooser) -> Option<Strips> {
     let mut links: Vec<(BufferId, usize)> = vec![];
-    while let Some(l) = p.kernels.get(first + links.len() + 1).and_then(|next| link(p, first + links.len(), next))
+    while let Some(l) = p.kernels.get(first + links.len() + 1).and_then(|next| link(p, uses, first + links.len(), next))
         && unpacked[l.0.0 as usize].is_none()
     {
         links.push(l);
@@ -62,6 +65,10 @@ fn run_from(p: &Program, unpacked: &[Option<i64>], first: usize, choices: &mut C
 fn pays(p: &Program, first: usize, private: &[BufferId], axes: usize) -> bool {
     let last = first + private.len();
     let kernels = &p.kernels[first..=last];
+    // What bands gain was weighed when they were made.
+    if kernels.iter().all(|k| k.name.starts_with(BAND)) {
+        return true;
+    }
     let extents = || kernels[0].parallel_axes().take(axes).map(|a| kernels[0].extent(a));
     let strips = typical::elements(extents());
     let bytes = |b: &BufferId| typical::elements(&p.buffer(*b).dims).saturating_mul(p.buffer(*b).dtype.bits() as i64) / 8;
@@ -71,13 +78,12 @@ fn pays(p: &Program, first: usize, private: &[BufferId], axes: usize) -> bool {
     let other = |k: &Kernel| other_bytes(p, k, private).filter(|b| *b > NEAR_BYTES);
     let again = kernels.iter().filter_map(other).fold(0, i64::saturating_add);
     let rows = kernels.iter().filter_map(|k| rows_in_strip(k, axes)).all(|rows| rows >= LEAST_ROWS);
-    let bands = kernels.iter().all(|k| k.name.starts_with(BAND));
-    if !bands && (again.saturating_mul(strips) > between.saturating_mul(6) || between < LEAST_BYTES || strips < LEAST_STRIPS || !rows) {
+    if again.saturating_mul(strips) > between.saturating_mul(6) || between < LEAST_BYTES || strips < LEAST_STRIPS || !rows {
         return false;
     }
     // Tiles of images are many, and few of their rows make a strip already.
     let known: i64 = extents().map(|e| e.as_const().unwrap_or(1)).fold(1, i64::saturating_mul);
-    bands || kernels.iter().all(|k| k.name.starts_with(WINOGRAD)) || known >= KNOWN_STRIPS && between / strips <= MOST_BYTES
+    kernels.iter().all(|k| k.name.starts_with(WINOGRAD)) || known >= KNOWN_STRIPS && between / strips <= MOST_BYTES
 }
 
 /// The strips of a run from kernel `first` on, with these buffers between.
@@ -119,17 +125,17 @@ fn rows_in_strip(k: &Kernel, axes: usize) -> Option<i64> {
 }
 
 /// The temporary through which kernel `at` feeds the next and nobody else.
-pub fn between(p: &Program, at: usize) -> Option<BufferId> {
+pub fn between(p: &Program, uses: &Uses, at: usize) -> Option<BufferId> {
     let (k, next) = (&p.kernels[at], p.kernels.get(at + 1)?);
     let &[b] = k.writes().as_slice() else { return None };
-    let only = p.kernels.iter().enumerate().all(|(i, k)| (i == at + 1 || !k.reads().contains(&b)) && (i == at || !k.writes().contains(&b)));
-    (p.buffer(b).kind == BufferKind::Temp && only && next.reads().contains(&b) && !k.serial && !next.serial).then_some(b)
+    let only = uses.writers(b) == [at] && uses.readers(b) == [at + 1];
+    (p.buffer(b).kind == BufferKind::Temp && only && !k.serial && !next.serial).then_some(b)
 }
 
 /// What lies between kernel `at` and `next`, and how many first axes it is written and read along alike.
-fn link(p: &Program, at: usize, next: &Kernel) -> Option<(BufferId, usize)> {
+fn link(p: &Program, uses: &Uses, at: usize, next: &Kernel) -> Option<(BufferId, usize)> {
     let k = &p.kernels[at];
-    let b = between(p, at)?;
+    let b = between(p, uses, at)?;
     let serial = |k: &Kernel| matches!(k.schedule, Some(Schedule::Serial) | None);
     if serial(k) || serial(next) {
         return None;

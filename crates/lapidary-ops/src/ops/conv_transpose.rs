@@ -11,7 +11,7 @@ use crate::ops::mat_mul::reals;
 use crate::slide::{Slide, accumulator, per_axis};
 use crate::window::{kernel_shape, transposed_dims};
 use crate::{Datum, EvalCtx, InferCtx, LowerCtx, OpDef, Operand};
-use lapidary_kernel::{AxisId, Index, ReduceOp};
+use lapidary_kernel::{AxisId, ExprId, Index, KernelBuilder, ReduceOp};
 
 use lapidary_ir::{DType, Dim, Result, Shape};
 
@@ -141,20 +141,24 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
         let (u, v) = (k.cast(sum, u), k.cast(sum, v));
         let v = k.mul(u, v);
         let over: Vec<AxisId> = [channel].into_iter().chain(taps).collect();
-        let mut v = k.reduce(ReduceOp::Sum, sum, &over, v);
+        let v = k.reduce(ReduceOp::Sum, sum, &over, v);
         let out = Index::from(g).scale(&per).add(&o.into());
-        if let Some(b) = &bias {
-            let b = k.load(b.buffer, b.dtype, [out.clone()]);
-            let b = k.cast(sum, b);
-            v = k.add(v, b);
-        }
-        let v = k.cast(y.dtype, v);
+        let v = biased(&mut k, v, (&bias, &out), y.dtype);
         let mut to = vec![n.into(), out];
         to.extend((0..rank).map(|a| Index::from(at[a]).scale(&Dim::from(strides[a])).add_dim(&Dim::from(phase[a]))));
         k.store(y.buffer, to, v);
         c.push(k);
     }
     Ok(())
+}
+
+/// A sum and the bias of its channel, as an element of the result.
+fn biased(k: &mut KernelBuilder, sum: ExprId, (bias, channel): (&Option<Operand>, &Index), dtype: DType) -> ExprId {
+    let Some(b) = bias else { return k.cast(dtype, sum) };
+    let b = k.load(b.buffer, b.dtype, [channel.clone()]);
+    let b = k.cast(accumulator(dtype), b);
+    let v = k.add(sum, b);
+    k.cast(dtype, v)
 }
 
 /// Where the multiples of the kernel lie side by side: each element of x gives a block of the result of its own, all in one kernel.
@@ -175,14 +179,9 @@ fn lower_apart(c: &mut LowerCtx<'_>, (x, w, bias, y): (Operand, Operand, Option<
     let (u, v) = (k.load(x.buffer, x.dtype, from), k.load(w.buffer, w.dtype, weight));
     let (u, v) = (k.cast(sum, u), k.cast(sum, v));
     let v = k.mul(u, v);
-    let mut v = k.reduce(ReduceOp::Sum, sum, &[channel], v);
+    let v = k.reduce(ReduceOp::Sum, sum, &[channel], v);
     let out = Index::from(g).scale(&per).add(&o.into());
-    if let Some(b) = &bias {
-        let b = k.load(b.buffer, b.dtype, [out.clone()]);
-        let b = k.cast(sum, b);
-        v = k.add(v, b);
-    }
-    let v = k.cast(y.dtype, v);
+    let v = biased(&mut k, v, (&bias, &out), y.dtype);
     let to = at.iter().zip(strides).map(|((s, k), by)| Index::from(*s).scale(&Dim::from(*by)).add(&(*k).into()));
     let to: Vec<Index> = [n.into(), out].into_iter().chain(to).collect();
     k.store(y.buffer, to, v);
