@@ -10,8 +10,16 @@ use lapidary_ir::{Diagnostic, Dim, Result};
 use lapidary_kernel::{AxisId, Block, BufferId, Cpu, Index, Kernel, Program, Stmt, Tile};
 use std::ops::Deref;
 
-/// Multiply-adds of a chunk: some tens of microseconds.
+/// Multiply-adds of a chunk where rows or columns are known at run time only: some tens of microseconds.
 const CHUNK_PRODUCTS: i64 = 4 << 20;
+/// Multiply-adds that are worth a chunk: some microseconds.
+const LEAST_PRODUCTS: i64 = 512 << 10;
+/// Multiply-adds that take as long as a word of B that comes from memory.
+const PRODUCTS_A_WORD: i64 = 16;
+/// Chunks that even out how far threads get.
+const EVEN_CHUNKS: i64 = 64;
+/// Tiles of rows that share a panel of B in the first-level cache.
+const SHARING_TILES: i64 = 4;
 /// Rows of A of one block stay in the L2 cache.
 const A_BLOCK_BYTES: i64 = 192 << 10;
 /// The columns of B that a chunk streams, where rows are few.
@@ -77,7 +85,7 @@ impl Contract {
         };
         let asked_block = asked.and_then(|t| t.block);
         let most_rows = (A_BLOCK_BYTES / 4 / depth).clamp(tile_rows, 192) / tile_rows * tile_rows;
-        let block_rows = match (asked_block, rows.as_const()) {
+        let mut block_rows = match (asked_block, rows.as_const()) {
             (Some(block), _) => block.rows,
             (None, Some(r)) => up(ceil(r.max(1), ceil(r.max(1), most_rows)), tile_rows),
             (None, None) => most_rows.min(tile_rows * 8),
@@ -95,7 +103,18 @@ impl Contract {
         let by_bytes = B_BLOCK_BYTES / (words * LANES as i64 * 4);
         let mut block_panels = up(by_work.min(by_bytes).max(1), vectors);
         if let Some(p) = panels.as_const() {
-            let blocks = ceil(p.max(1), block_panels);
+            let mut blocks = ceil(p.max(1), block_panels);
+            if let (Some(r), Some(batch), None) = (rows.as_const(), product(&operands.batch).as_const(), asked_block) {
+                // Smaller blocks than the caches ask for, as long as they are worth a chunk: of rows first, whose places are found once for each block.
+                let work = (r * depth).max(words * PRODUCTS_A_WORD) * p * LANES as i64 * batch;
+                let wanted = (work / LEAST_PRODUCTS).min(EVEN_CHUNKS);
+                let chunks = |block_rows: i64, blocks: i64| batch * ceil(r, block_rows) * blocks;
+                if chunks(block_rows, blocks) < wanted {
+                    let row_blocks = ceil(wanted, batch * blocks);
+                    block_rows = block_rows.min(up(ceil(r.max(1), row_blocks), tile_rows).max(tile_rows * SHARING_TILES));
+                }
+                blocks = blocks.max(ceil(wanted, batch * ceil(r.max(1), block_rows)));
+            }
             block_panels = up(ceil(p.max(1), blocks), vectors);
         }
         if let Some(block) = asked_block {

@@ -6,8 +6,13 @@ use lapidary_ir::{Dim, Result};
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, ExprKind, Kernel, Plan, Program, Schedule, Stmt, UnaryOp, linearize};
 use std::collections::BTreeSet;
 
-/// Work that one chunk should hold, in units of about 0.1 ns: some tens of microseconds, so that claiming it costs nothing.
-pub const CHUNK_WORK: i64 = 300_000;
+/// Work that one chunk should hold, in units of about 0.1 ns: some microseconds, so that claiming it costs little, and kernels of ten
+/// microseconds are shared out evenly.
+pub const CHUNK_WORK: i64 = 40_000;
+/// Work along the vector axis that is one tile, where there are enough rows for all threads.
+const TILE_WORK: i64 = 300_000;
+/// Rows that are enough.
+const MANY_ROWS: i64 = 16;
 /// Vectors that a point must read for it to be worth fetching them ahead: fewer are found by the machine.
 const MANY_READS: usize = 16;
 /// Smaller buffers stay in the cache of a core.
@@ -63,7 +68,8 @@ impl Nest {
         if let (Some(a), true) = (vector, parallel) {
             let extent = kernel.extent(a);
             let per_point = point.as_const().unwrap_or(1000).max(1);
-            block = (CHUNK_WORK / per_point / lanes as i64).clamp(4, 1 << 12) * lanes as i64;
+            let work = if row_count.as_const().is_some_and(|n| n < MANY_ROWS) { CHUNK_WORK } else { TILE_WORK };
+            block = (work / per_point / lanes as i64).clamp(4, 1 << 12) * lanes as i64;
             if extent.as_const().is_none_or(|e| e > block) {
                 blocks = extent.ceil_div(&Dim::from(block));
                 tile = &extent.minimum(&Dim::from(block)) * &point;
