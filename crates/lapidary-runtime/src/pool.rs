@@ -15,8 +15,9 @@ pub const MAX_THREADS: usize = 1024;
 /// Rounds that a worker spins for the next step of a run before it sleeps (a round is 10 to 40 ns, so about 0.5 ms:
 /// longer than the serial parts of most runs).
 const SPINS_IN_RUN: u32 = 20_000;
-/// The same between runs: enough for a caller that runs again at once, no burden for one that does not.
-const SPINS_IDLE: u32 = 500;
+/// The same between runs, about 0.1 ms: enough for a caller that prepares the next run in between, as waking a thread takes half as long;
+/// no burden for one that does not run again.
+const SPINS_IDLE: u32 = 4_000;
 /// Rounds that the caller spins for units that workers have claimed.
 const SPINS_CALLER: u32 = 5_000;
 
@@ -58,7 +59,7 @@ impl Pool {
         let arguments = UnsafeCell::new(Arguments { bufs: null_mut(), values: null_mut(), scratch: null_mut(), scratch_stride: 0 });
         let may_spin = threads <= sys::cpus();
         // SAFETY: as the caller promises.
-        unsafe { place.write(Pool { job: Job::new(), arguments, in_run: AtomicU32::new(0), may_spin, workers, started: 0 }) }
+        unsafe { place.write(Pool { job: Job::new(threads), arguments, in_run: AtomicU32::new(0), may_spin, workers, started: 0 }) }
     }
 
     /// Starts `threads - 1` workers. After a failure [`stop`](Self::stop) ends those that were started.
@@ -123,7 +124,7 @@ impl Pool {
     /// Between `begin` and `end`, on the thread that runs the context; the kernel keeps the rules of `abi`.
     pub unsafe fn run(&self, kernel: KernelFn, n_chunks: i64) {
         let spins = if self.may_spin { SPINS_CALLER } else { 0 };
-        self.job.run(kernel as usize, n_chunks, self.started as i64 + 1, spins, |kernel, begin, end| {
+        self.job.run(kernel as usize, n_chunks, spins, |kernel, begin, end| {
             // SAFETY: the unit is owned.
             unsafe { self.call(kernel, begin, end, 0) }
         });
