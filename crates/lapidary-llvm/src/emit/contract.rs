@@ -20,8 +20,8 @@ const PRODUCTS_A_WORD: i64 = 16;
 const EVEN_CHUNKS: i64 = 64;
 /// Tiles of rows that share a panel of B in the first-level cache.
 const SHARING_TILES: i64 = 4;
-/// Rows of A of one block stay in the L2 cache.
-const A_BLOCK_BYTES: i64 = 192 << 10;
+/// Rows of A of one block stay in the L2 cache, beside a panel of B.
+const A_BLOCK_BYTES: i64 = 384 << 10;
 /// The columns of B that a chunk streams, where rows are few.
 const B_BLOCK_BYTES: i64 = 1 << 20;
 /// Stands for sizes that are known at run time only, in choosing blocks; any choice is correct.
