@@ -96,3 +96,21 @@ fn residuals() {
         agrees(&source, &[x], 0.0);
     }
 }
+
+/// The largest number of a window is found among codes, whatever its scale becomes; a scale below zero turns the order around.
+#[test]
+fn pools_of_codes() {
+    for (dtype, zero, scale, to) in [("u8", 120, "0.0156", "0.0156"), ("i8", -7, "0.0156", "0.031"), ("u8", 0, "-0.02", "0.02")] {
+        let x = random(if dtype == "u8" { DType::U8 } else { DType::I8 }, &[2, 24, 9, 7], 1);
+        let source = format!(
+            "graph @g(%x: {dtype}[N, 24, 9, 7]) {{\n  const %s : f32[] = {scale}\n  const %t : f32[] = {to}\n  const %z : {dtype}[] = {zero}\n  \
+             %d = DequantizeLinear(%x, %s, %z) : f32[N, 24, 9, 7]\n  \
+             %m = MaxPool(%d) {{kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]}} : f32[N, 24, 5, 4]\n  \
+             %y = QuantizeLinear(%m, %t, %z) : {dtype}[N, 24, 5, 4]\n  return %y\n}}\n"
+        );
+        let codes = |k: &lapidary_kernel::Kernel| k.locals.iter().any(|l| matches!(l.dtype, DType::U8 | DType::I8));
+        agrees_natively(&source, &[x], 0.0, &|kernels| {
+            assert_eq!(kernels.iter().any(|(k, _)| codes(k)), !scale.starts_with('-'), "{source}");
+        });
+    }
+}

@@ -7,6 +7,8 @@
 //! factors signed, as instructions for dot products want them: others are moved by 128, and their zero points with them. Padding is a code
 //! that equals the zero point.
 //!
+//! The largest of codes stands for the largest number, so that pooling stays in codes, too.
+//!
 //! Where no tile multiplies codes (depthwise convolutions), the same is done in f32, which holds sums of so few products exactly; the scales
 //! then count once for each sum.
 //!
@@ -38,7 +40,10 @@ pub fn rewrite(p: &mut Program) {
         let written_by = |b: BufferId| writer.get(&b).copied().flatten().map(|i| &done[i]);
         let k = match inlined(p, &k, &written_by, &|k, e| codes(k, e).is_some()) {
             Some(inlined) => in_integers(p, &inlined, &mut new).unwrap_or(k),
-            None => blocks::rewrite(p, &k, &written_by, &mut new).or_else(|| in_halves(p, &k, &written_by)).unwrap_or(k),
+            None => {
+                let other = blocks::rewrite(p, &k, &written_by, &mut new).or_else(|| in_halves(p, &k, &written_by));
+                other.or_else(|| extremum(p, &k, &written_by)).unwrap_or(k)
+            }
         };
         for k in new.into_iter().chain([k]) {
             for b in k.writes() {
@@ -111,6 +116,17 @@ fn codes(k: &Kernel, e: ExprId) -> Option<Codes> {
         },
         _ => (e, None),
     };
+    let Codes { load, zero: zero_point, scale } = scaled(k, e, outside)?;
+    let ExprKind::Load { guard, otherwise, .. } = &k.expr(load).kind else { return None };
+    let padded = match outside {
+        Some(g) => g == guard && zero(k, *otherwise),
+        None => guard.is_empty() || otherwise.is_some_and(|o| zero_point.is_some_and(|z| stripped(k, z) == stripped(k, o))),
+    };
+    padded.then_some(Codes { load, zero: zero_point, scale })
+}
+
+/// What an expression within the guard `within` is, whatever it is outside.
+fn scaled(k: &Kernel, e: ExprId, within: Option<&Guard>) -> Option<Codes> {
     let (e, scale) = match k.expr(e).kind {
         ExprKind::Binary(BinaryOp::Mul, v, s) if k.expr(e).dtype == DType::F32 => (v, Some(s)),
         _ => (e, None),
@@ -127,15 +143,9 @@ fn codes(k: &Kernel, e: ExprId) -> Option<Codes> {
         ExprKind::Cast(v) if k.expr(e).dtype == DType::I32 => v,
         _ => e,
     };
-    let ExprKind::Load { guard, otherwise, .. } = &k.expr(load).kind else { return None };
-    let steady = |e: &ExprId| is_steady(k, *e, outside);
-    let padded = match outside {
-        Some(g) => g == guard && zero(k, *otherwise),
-        None => guard.is_empty() || otherwise.is_some_and(|o| zero_point.is_some_and(|z| stripped(k, z) == stripped(k, o))),
-    };
-    let eight_bits = matches!(k.expr(load).dtype, DType::U8 | DType::I8);
-    let all_steady = zero_point.iter().chain(&scale).all(steady);
-    (eight_bits && padded && all_steady).then_some(Codes { load, zero: zero_point, scale })
+    let eight_bits = matches!(k.expr(load).kind, ExprKind::Load { .. }) && matches!(k.expr(load).dtype, DType::U8 | DType::I8);
+    let all_steady = zero_point.iter().chain(&scale).all(|e| is_steady(k, *e, within));
+    (eight_bits && all_steady).then_some(Codes { load, zero: zero_point, scale })
 }
 
 /// Whether a value is the same all along the sum; what is only read within the guard `within` may be read outside, too.
@@ -201,6 +211,72 @@ fn in_integers(p: &mut Program, k: &Kernel, before: &mut Vec<Kernel>) -> Option<
         return None;
     }
     build(p, k, a, b, DType::F32, before)
+}
+
+/// The largest or smallest of numbers that stand for codes: found among the codes, as scales are positive. Padding, which no float exceeds,
+/// is the code that no other exceeds; ONNX has no window of padding alone.
+fn extremum(p: &Program, k: &Kernel, writer: Writers<'_, '_>) -> Option<Kernel> {
+    let (Stmt::Reduce { local, op, over, value }, rest) = k.body.split_first()? else { return None };
+    if let ExprKind::Load { buffer, .. } = &k.expr(*value).kind
+        && let Some(from) = writer(*buffer)
+    {
+        let (_, _, codes) = single_store(from)?;
+        scaled(from, codes, None)?;
+        let mut new = inline(p, from, *buffer, k)?;
+        merge_origin(&mut new, &from.origin);
+        return extremum(p, &new, &|_| None);
+    }
+    let stores = rest.iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty()));
+    let of = k.local(*local);
+    if k.serial || !matches!(op, ReduceOp::Max | ReduceOp::Min) || !of.axes.is_empty() || of.dtype != DType::F32 || !stores {
+        return None;
+    }
+    let (value, guard, otherwise) = match &k.expr(*value).kind {
+        ExprKind::Select(c, then, otherwise) => match &k.expr(*c).kind {
+            ExprKind::Within(g) => (*then, g.clone(), Some(*otherwise)),
+            _ => return None,
+        },
+        _ => (*value, vec![], None),
+    };
+    let infinite = |e: ExprId| matches!(k.expr(e).kind, ExprKind::Const(s) if s.as_f64().is_infinite() && s.as_f64().is_sign_negative() == (*op == ReduceOp::Max));
+    let c = scaled(k, value, Some(&guard))?;
+    let ExprKind::Load { buffer, index, guard: own, .. } = &k.expr(c.load).kind else { return None };
+    if !otherwise.is_none_or(infinite) || *own != guard || !positive(p, k, c.scale?) {
+        return None;
+    }
+    let dtype = k.expr(c.load).dtype;
+    let map = AxisMap::same(k);
+    let mut n = shell(k, &map);
+    n.kernel_mut().locals[local.0 as usize].dtype = dtype;
+    let mut copier = Copier::new(k, map.index.clone(), 0);
+    let (zero, scale) = (c.zero.map(|z| steady(&mut n, &mut copier, z)), c.scale.map(|s| steady(&mut n, &mut copier, s))?);
+    let index: Vec<Index> = index.iter().map(|i| copier.index(&mut n, i, &mut |k, l| l.keep(k))).collect();
+    let guard = copier.guard(&mut n, &guard, &mut |k, l| l.keep(k));
+    let (low, high) = dtype.int_range()?;
+    let padding = n.int(dtype, if *op == ReduceOp::Max { low } else { high } as i64);
+    let code = n.load_guarded(*buffer, dtype, index, guard, Some(padding));
+    n.kernel_mut().body.push(Stmt::Reduce { local: *local, op: *op, over: over.clone(), value: code });
+    let code = n.expr(dtype, ExprKind::Local(*local));
+    let mut found = n.cast(DType::I32, code);
+    if let Some(zero) = zero {
+        found = n.sub(found, zero);
+    }
+    let found = n.cast(DType::F32, found);
+    let result = n.mul(found, scale);
+    copier.replace_local(*local, result);
+    for s in rest {
+        copy_stmt(&mut n, &mut copier, s, &map, &mut |k, l| l.keep(k));
+    }
+    Some(n.finish())
+}
+
+/// Whether an expression is a positive constant, or an element of a tensor of such.
+fn positive(p: &Program, k: &Kernel, e: ExprId) -> bool {
+    match &k.expr(e).kind {
+        ExprKind::Const(s) => s.as_f64() > 0.0,
+        ExprKind::Load { buffer, .. } => p.buffer(*buffer).constant().and_then(|c| c.to_f64()).is_some_and(|v| v.iter().all(|v| *v > 0.0)),
+        _ => false,
+    }
 }
 
 /// How many terms a sum in a kernel's first statement has.

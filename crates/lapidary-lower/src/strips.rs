@@ -18,6 +18,8 @@ const LEAST_STRIPS: i64 = 4;
 pub const KNOWN_STRIPS: i64 = 8;
 /// What one strip may hold, lest it leave the caches nearest to a core itself.
 const MOST_BYTES: i64 = 768 << 10;
+/// What one strip must hold at least: less than that does not make up for calling each kernel anew.
+const LEAST_STRIP_BYTES: i64 = 8 << 10;
 /// Rows that fill the register tile of a contraction twice: two of seven.
 const LEAST_ROWS: i64 = 14;
 
@@ -78,7 +80,11 @@ fn pays(p: &Program, first: usize, private: &[BufferId], axes: usize) -> bool {
     let other = |k: &Kernel| other_bytes(p, k, private).filter(|b| *b > NEAR_BYTES);
     let again = kernels.iter().filter_map(other).fold(0, i64::saturating_add);
     let rows = kernels.iter().filter_map(|k| rows_in_strip(k, axes)).all(|rows| rows >= LEAST_ROWS);
-    if again.saturating_mul(strips) > between.saturating_mul(6) || between < LEAST_BYTES || strips < LEAST_STRIPS || !rows {
+    if again.saturating_mul(strips) > between.saturating_mul(6)
+        || between < LEAST_BYTES.max(strips.saturating_mul(LEAST_STRIP_BYTES))
+        || strips < LEAST_STRIPS
+        || !rows
+    {
         return false;
     }
     // Tiles of images are many, and few of their rows make a strip already.

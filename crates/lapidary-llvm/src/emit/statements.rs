@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 /// Loops of a fixed number of turns are written out up to this many.
 const UNROLL_LIMIT: i64 = 32;
+/// Partial results of a reduction that is written out: its steps wait for each other less, while few registers are taken from what they read.
+const CHAINS: usize = 4;
 
 impl<'i, 'c> Emitter<'i, 'c> {
     /// The statements of one point (or of one vector of points), those that run along the same axes in common loops.
@@ -169,15 +171,24 @@ impl<'i, 'c> Emitter<'i, 'c> {
         };
         let turns = axes.iter().try_fold(1i64, |n, a| self.kernel.extent(*a).as_const().map(|e| n.saturating_mul(e)));
         let unroll = !each.is_empty() && !across && turns.is_some_and(|n| n <= UNROLL_LIMIT);
+        let chains = if unroll && turns.is_some_and(|n| n >= 2 * CHAINS as i64) { CHAINS } else { 1 };
+        let carried: Vec<V> = (0..chains).flat_map(|_| start.iter().copied()).collect();
+        let mut turn = 0;
         // Every set of parts starts from neutral values: an inner loop of several parts would add the outer loop's sum to each part.
-        let out = self.nested(axes, nest, &start, unroll, &join, &mut |s, accs| {
+        let out = self.nested(axes, nest, &carried, unroll, &join, &mut |s, accs| {
             other(s)?;
-            let mut next = vec![];
-            for ((op, dtype, value), acc) in each.iter().zip(accs) {
-                next.push(s.accumulate(*op, *dtype, *value, *acc, across)?);
+            let mut next = accs.to_vec();
+            let chain = turn % chains * each.len();
+            turn += 1;
+            for ((op, dtype, value), acc) in each.iter().zip(&mut next[chain..]) {
+                *acc = s.accumulate(*op, *dtype, *value, *acc, across)?;
             }
             Ok(next)
         })?;
+        let (mut out, others) = (out[..each.len()].to_vec(), &out[each.len()..]);
+        for other in others.chunks_exact(each.len().max(1)) {
+            out = join(ir, &out, other)?;
+        }
         let finish = each.iter().zip(out).map(|((op, dtype, _), v)| {
             let v = if across { horizontal(ir, *op, *dtype, v)? } else { v };
             Ok(types::round(ir, *dtype, v))
