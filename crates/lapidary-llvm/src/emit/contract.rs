@@ -122,11 +122,20 @@ impl Contract {
         }
         let (row_blocks, panel_blocks) = (rows.ceil_div(&Dim::from(block_rows)), panels.ceil_div(&Dim::from(block_panels)));
         let chunks = &(&product(&operands.batch) * &row_blocks) * &panel_blocks;
-        let table = &Dim::from(block_rows / tile_rows * most_tile_rows * 8) * &taps;
-        let coordinates = Dim::from(block_rows * 8 * operands.m.len() as i64);
-        let padding = lapidary_kernel::align(&Dim::from(operands.padding_bytes));
-        let scratch_bytes = &(&lapidary_kernel::align(&table) + &lapidary_kernel::align(&coordinates)) + &padding;
-        Contract { operands, tile_rows, block_rows, block_panels, vectors, rows, panels, row_blocks, panel_blocks, chunks, scratch_bytes }
+        let scratch_bytes = Dim::from(0);
+        let mut c =
+            Contract { operands, tile_rows, block_rows, block_panels, vectors, rows, panels, row_blocks, panel_blocks, chunks, scratch_bytes };
+        let padding = lapidary_kernel::align(&Dim::from(c.padding_bytes));
+        c.scratch_bytes = &(&c.table_bytes(&taps) + &Dim::from(c.coordinate_bytes())) + &padding;
+        c
+    }
+    /// Of the table of row pointers of a block: for each tile and tap a vector of them.
+    fn table_bytes(&self, taps: &Dim) -> Dim {
+        &Dim::from(self.block_rows / self.tile_rows * tile::TABLE_ROWS * 8) * taps
+    }
+    /// Of where the rows of a block lie along each of their axes: for each tile and axis a vector.
+    fn coordinate_bytes(&self) -> i64 {
+        self.block_rows / self.tile_rows * tile::TABLE_ROWS * 8 * self.m.len() as i64
     }
     pub fn tile(&self) -> Tile {
         Tile { rows: self.tile_rows, vectors: self.vectors, block: Some(Block { rows: self.block_rows, panels: self.block_panels }) }
@@ -167,9 +176,9 @@ impl Emitter<'_, '_> {
     pub fn contract(&mut self, c: &Contract) -> Result<()> {
         let ir = self.ir;
         let cpu = c.family.cpu();
-        let (tile_rows, table_rows) = (c.tile_rows, tile::row_counts(cpu)[0]);
+        let tile_rows = c.tile_rows;
         let row_floats = tile::max_vectors(cpu) * LANES as i64;
-        let tile_memory = self.at(0, |s| s.ir.alloca(ir.array(ir.f32(), (table_rows * row_floats) as u64), 64));
+        let tile_memory = self.at(0, |s| s.ir.alloca(ir.array(ir.f32(), (tile::row_counts(cpu)[0] * row_floats) as u64), 64));
         let kernel = self.kernel;
         let product = |axes: &[AxisId], kernel: &Kernel| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
         let taps_dim = product(&c.taps, self.kernel);
@@ -179,14 +188,13 @@ impl Emitter<'_, '_> {
         let (a_stride, b_tap, b_inner, b_panel) = (self.size(&c.a_stride)?, self.size(&c.b_tap)?, self.size(&c.b_inner)?, self.size(&c.b_panel)?);
         let columns = self.size(kernel.extent(c.n))?;
         let table = self.scratch;
-        let table_bytes = self.size(&lapidary_kernel::align(&(&Dim::from(c.block_rows / tile_rows * table_rows * 8) * &taps_dim)))?;
+        let table_bytes = self.size(&c.table_bytes(&taps_dim))?;
         let coordinates = self.at(0, |s| s.ir.gep_bytes(table, table_bytes));
         let zeros = match (c.a_guard.is_empty(), c.a_padding) {
             (true, _) => None,
             (false, None) => Some(ir.zeroed_global("lap_zero_row", c.zero_bytes(kernel) as u64, 64)),
             (false, Some(e)) => {
-                let bytes = self.size(&lapidary_kernel::align(&Dim::from(c.block_rows * 8 * c.m.len() as i64)))?;
-                let row = self.at(0, |s| s.ir.gep_bytes(coordinates, bytes));
+                let row = self.at(0, |s| s.ir.gep_bytes(coordinates, ir.c64(c.coordinate_bytes())));
                 let code = self.expr(e)?;
                 self.for_each(ir.c64(0), ir.c64(c.padding_bytes), 1, &[], |_, i, _| {
                     ir.store(code, ir.gep_bytes(row, i), 1);
@@ -224,7 +232,8 @@ impl Emitter<'_, '_> {
                 s.for_each(ir.c64(0), count, tile_rows, &[], |s, r, _| {
                     let left = min(ir.c64(tile_rows), ir.sub(count, r));
                     let (tile, _) = super::scope::floor_div(ir, r, ir.c64(tile_rows), true);
-                    let pointers = ir.gep(ir.ptr(), table, ir.mul(ir.mul(tile, ir.c64(table_rows)), taps));
+                    let pointers = ir.gep(ir.ptr(), table, ir.mul(ir.mul(tile, ir.c64(tile::TABLE_ROWS)), taps));
+                    let places = ir.gep(ir.i64(), coordinates, ir.mul(tile, ir.c64(tile::TABLE_ROWS * c.m.len() as i64)));
                     let mut args = vec![pointers, taps, inner, a_stride, b, b_tap, b_inner, b_panel, tile_memory];
                     match &c.blocks {
                         Some(blocks) => args.extend(s.block_arguments(blocks, taps, p, ir.add(row, r))?),
@@ -233,7 +242,7 @@ impl Emitter<'_, '_> {
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
                     let row_of = |s: &mut Self, i: V| {
-                        s.enter_row(c, coordinates, row, ir.add(r, i));
+                        s.enter_row(c, places, ir.add(row, r), i);
                         ir.gep(ir.f32(), tile_memory, ir.mul(i, ir.c64(row_floats)))
                     };
                     let vector_of = |s: &mut Self, from: V, j: V, whole: bool| {
@@ -296,51 +305,71 @@ impl Emitter<'_, '_> {
         let element = self.ir.int(c.family.factors.element_bytes() as u32 * 8);
         Ok(self.ir.gep(element, base, i))
     }
-    /// Fills the table of row pointers for `count` rows from `row` on, and remembers their coordinates.
+    /// Fills the table of row pointers for `count` rows from `row` on, and remembers their coordinates: all rows of a tile at once, and its
+    /// last row in the place of those that do not exist.
     fn row_pointers(&mut self, c: &Contract, (table, coordinates): (V, V), taps: V, zeros: Option<V>, (row, count): (V, V)) -> Result<()> {
         let ir = self.ir;
-        let (tile_rows, table_rows) = (ir.c64(c.tile_rows), ir.c64(tile::row_counts(c.family.cpu())[0]));
+        const ROWS: u32 = tile::TABLE_ROWS as u32;
         let kernel = self.kernel;
-        // The inner axis is at its start.
-        self.for_each(ir.c64(0), count, 1, &[], |s, r, _| {
-            let number = ir.add(row, r);
-            s.enter_point(&c.m, number)?;
+        let last = ir.sub(ir.add(row, count), ir.c64(1));
+        self.for_each(ir.c64(0), count, c.tile_rows, &[], |s, r, _| {
+            let (tile, _) = super::scope::floor_div(ir, r, ir.c64(c.tile_rows), true);
+            let numbers = ir.add(ir.splat(ir.add(row, r), ROWS), ir.iota(ROWS));
+            let numbers = ir.select(ir.icmp(I::LLVMIntSLT, numbers, last), numbers, last);
+            let at = s.positions(&c.m, numbers)?;
+            let vector = |number: V| ir.mul(number, ir.c64(tile::TABLE_ROWS));
             if c.m.len() > 1 {
-                for (at, axis) in c.m.iter().enumerate() {
-                    if let Some((_, AxisValue::Scalar(v))) = s.axis(*axis) {
-                        let slot = ir.add(ir.mul(r, ir.c64(c.m.len() as i64)), ir.c64(at as i64));
-                        ir.store(v, ir.gep(ir.i64(), coordinates, slot), 8);
-                    }
+                for (i, v) in at.iter().enumerate() {
+                    let number = ir.add(ir.mul(tile, ir.c64(c.m.len() as i64)), ir.c64(i as i64));
+                    ir.store(*v, ir.gep(ir.i64(), coordinates, vector(number)), 8);
                 }
             }
-            s.current().axes.push((c.inner, AxisValue::Scalar(ir.c64(0))));
-            let (tile, lane) = super::scope::floor_div(ir, r, tile_rows, true);
-            let start = ir.add(ir.mul(ir.mul(tile, table_rows), taps), lane);
+            let axes = c.m.iter().zip(at).map(|(a, v)| (*a, AxisValue::Each(v)));
+            // The inner axis is at its start.
+            s.current().axes.extend(axes.chain([(c.inner, AxisValue::Scalar(ir.c64(0)))]));
+            let lanes = std::mem::replace(&mut s.lanes, ROWS);
+            let first = ir.mul(tile, taps);
             s.each_tap(kernel, &c.taps, ir.c64(0), &mut |s, tap| {
-                let p = s.operand(c, c.a, &c.a_flat)?;
-                let (same, _) = s.guard(&c.a_guard)?;
-                let p = match (same, zeros) {
-                    (Some(inside), Some(z)) => ir.select(inside, p, z),
-                    _ => p,
-                };
-                ir.store(p, ir.gep(ir.ptr(), table, ir.add(start, ir.mul(tap, table_rows))), 8);
+                let mut p = s.operand(c, c.a, &c.a_flat)?;
+                if let (same, each) = s.guard(&c.a_guard)?
+                    && let Some(z) = zeros
+                {
+                    p = same.into_iter().chain(each).fold(p, |p, inside| ir.select(inside, p, z));
+                }
+                ir.store(ir.splat(p, ROWS), ir.gep(ir.ptr(), table, vector(ir.add(first, tap))), 8);
                 Ok(())
             })?;
+            s.lanes = lanes;
             Ok(vec![])
         })?;
-        // A tile that is not full computes its first row in the others' place.
-        let (tile, lane) = super::scope::floor_div(ir, count, tile_rows, true);
-        let tile_start = ir.mul(ir.mul(tile, table_rows), taps);
-        let from = ir.select(ir.icmp(I::LLVMIntEQ, lane, ir.c64(0)), tile_rows, lane);
-        self.for_each(from, tile_rows, 1, &[], |s, lane, _| {
-            s.for_each(ir.c64(0), taps, 1, &[], |_, tap, _| {
-                let at = ir.add(tile_start, ir.mul(tap, table_rows));
-                let p = ir.load(ir.ptr(), ir.gep(ir.ptr(), table, at), 8);
-                ir.store(p, ir.gep(ir.ptr(), table, ir.add(at, lane)), 8);
-                Ok(vec![])
-            })
-        })?;
         Ok(())
+    }
+    /// Where the points of these numbers lie along each of the axes. Divides in f64: half a step from every multiple of an extent, rounding leaves
+    /// the quotient right for all numbers below 2⁵⁰.
+    fn positions(&mut self, axes: &[AxisId], numbers: V) -> Result<Vec<V>> {
+        let ir = self.ir;
+        let Some((_, inner)) = axes.split_first() else { return Ok(vec![]) };
+        if inner.is_empty() {
+            return Ok(vec![numbers]);
+        }
+        let mut out = vec![];
+        let mut rest = ir.si_to_fp(numbers, ir.f64());
+        for axis in inner.iter().rev() {
+            let kernel = self.kernel;
+            let extent = self.size(kernel.extent(*axis))?;
+            let (size, inverse) = self.at(0, |_| {
+                let size = ir.si_to_fp(extent, ir.f64());
+                (size, ir.fdiv(ir.cfloat(ir.f64(), 1.0), size))
+            });
+            let middle = ir.fadd(rest, ir.cfloat(ir.f64(), 0.5));
+            let product = ir.fmul(middle, inverse);
+            let quotient = ir.intrinsic("llvm.floor", &[ir.ty(product)], &[product]);
+            out.push(ir.fp_to_si(ir.fsub(rest, ir.fmul(quotient, size)), ir.i64()));
+            rest = quotient;
+        }
+        out.push(ir.fp_to_si(rest, ir.i64()));
+        out.reverse();
+        Ok(out)
     }
     /// Runs the body for every point of `axes`, with its number.
     fn each_tap(&mut self, kernel: &Kernel, axes: &[AxisId], number: V, body: &mut dyn FnMut(&mut Self, V) -> Result<()>) -> Result<()> {
@@ -355,13 +384,13 @@ impl Emitter<'_, '_> {
         })?;
         Ok(())
     }
-    /// Sets the row axes to row `at` of the block that starts at `row`.
-    fn enter_row(&mut self, c: &Contract, coordinates: V, row: V, at: V) {
+    /// Sets the row axes to row `at` of the tile that starts at row `first`, of which `places` tells where its rows lie.
+    fn enter_row(&mut self, c: &Contract, places: V, first: V, at: V) {
         let ir = self.ir;
         for (i, axis) in c.m.iter().enumerate() {
             let v = match c.m.len() {
-                1 => ir.add(row, at),
-                n => ir.load(ir.i64(), ir.gep(ir.i64(), coordinates, ir.add(ir.mul(at, ir.c64(n as i64)), ir.c64(i as i64))), 8),
+                1 => ir.add(first, at),
+                _ => ir.load(ir.i64(), ir.gep(ir.i64(), places, ir.add(ir.c64(i as i64 * tile::TABLE_ROWS), at)), 8),
             };
             self.current().axes.push((*axis, AxisValue::Scalar(v)));
         }

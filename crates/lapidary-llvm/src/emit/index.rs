@@ -58,7 +58,7 @@ impl Emitter<'_, '_> {
             let (level, value) = match atom {
                 Atom::Axis(a) => match self.axis(*a) {
                     None => return Err(self.broken(format!("axis '{}' is used outside its loop", self.kernel.axes[a.0 as usize].name))),
-                    Some((level, AxisValue::Scalar(v))) => (level, v),
+                    Some((level, AxisValue::Scalar(v) | AxisValue::Each(v))) => (level, v),
                     Some((level, AxisValue::Lanes(base))) => {
                         stride = &stride + c;
                         (level, base)

@@ -17,6 +17,8 @@ pub enum AxisValue {
     Scalar(V),
     /// Lane `i` is at `base + i`; the base is a multiple of the number of lanes.
     Lanes(V),
+    /// Each lane is where this vector says.
+    Each(V),
 }
 
 #[derive(Default)]
@@ -102,7 +104,7 @@ impl<'i, 'c> Scopes<'i, 'c> {
     pub fn constant_axis(&self, v: AxisValue) -> Option<i64> {
         match v {
             AxisValue::Scalar(v) => self.ir.as_const_int(v),
-            AxisValue::Lanes(_) => None,
+            AxisValue::Lanes(_) | AxisValue::Each(_) => None,
         }
     }
     pub fn local_level(&self, local: LocalId) -> Option<usize> {

@@ -132,6 +132,9 @@ impl Family {
     }
 }
 
+/// Places for the rows of a tile in the table of row pointers: a vector of them, and as many as the largest tile has.
+pub const TABLE_ROWS: i64 = 8;
+
 /// Row counts of tiles, largest first.
 pub fn row_counts(cpu: Cpu) -> &'static [i64] {
     match cpu {
@@ -265,7 +268,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     ir.at_end(tap_turn);
     let tap = ir.phi(ir.i64(), &[(ir.c64(0), entry)]);
     let tap_accs: Vec<V> = (0..n * parts).map(|_| ir.phi(vector, &[(zero, entry)])).collect();
-    let table_rows = ir.c64(row_counts(cpu)[0]);
+    let table_rows = ir.c64(TABLE_ROWS);
     let row_base = ir.mul(tap, table_rows);
     let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
     let b_here = ir.gep(ir.f32(), b, ir.mul(tap, b_tap));

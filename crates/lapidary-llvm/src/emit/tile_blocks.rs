@@ -42,7 +42,7 @@ pub fn emit(ir: &Ir, f: V, family: Family, c: Blocks, rows: i64, vectors: i64) {
     ir.at_end(turn);
     let tap = ir.phi(ir.i64(), &[(ir.c64(0), entry)]);
     let totals: Vec<V> = if in_registers { (0..n).map(|_| ir.phi(float, &[(zero, entry)])).collect() } else { vec![] };
-    let row_base = ir.mul(tap, ir.c64(tile::row_counts(cpu)[0]));
+    let row_base = ir.mul(tap, ir.c64(tile::TABLE_ROWS));
     let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
     // Of something for each row and block.
     let of_row = |base: V, t, i: i64| ir.load(t, ir.gep(t, base, ir.add(ir.mul(taps, ir.c64(i)), tap)), 4);
