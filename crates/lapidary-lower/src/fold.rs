@@ -1,7 +1,7 @@
 //! Kernels that read nothing but constants run at compile time; their results become constants.
 
 use lapidary_ir::{Diagnostics, Tensor};
-use lapidary_kernel::{BinaryOp, BufferId, BufferKind, ExprKind, Plan, Program, Scalar, interp};
+use lapidary_kernel::{BinaryOp, BufferId, BufferKind, ExprId, ExprKind, Plan, Program, Scalar, interp};
 use rustc_hash::FxHashMap;
 
 /// Results larger than this many bytes stay code, which runs once for each context, unless they are hardly larger than what they are made of
@@ -23,22 +23,32 @@ pub fn fold_constants(p: &mut Program) -> Result<(), Diagnostics> {
     Ok(())
 }
 
-/// Bounds (operands of minimum and maximum) that are constants of one element become numbers of the kernel: against a number that is not NaN, a
-/// comparison is one instruction. Other constants stay in memory, so that layers that differ in nothing else share their code.
-pub fn inline_bounds(p: &mut Program) {
-    let number = |b: BufferId| p.buffers[b.0 as usize].constant().filter(|t| t.len() == 1 && t.dtype().is_float()).and_then(|t| t.to_f64());
+/// Constants of one element that become numbers of the kernel: bounds (operands of minimum and maximum), as against a number that is not NaN a
+/// comparison is one instruction, and zero points of 0, which then are not added at all. Other constants stay in memory, so that layers that
+/// differ in nothing else share their code.
+pub fn inline_numbers(p: &mut Program) {
+    let number = |b: BufferId| p.buffers[b.0 as usize].constant().filter(|t| t.len() == 1).and_then(|t| Some((t.dtype(), *t.to_f64()?.first()?)));
     for k in &mut p.kernels {
-        let bounds = k.exprs.iter().filter_map(|e| match e.kind {
-            ExprKind::Binary(BinaryOp::Min | BinaryOp::Max, a, b) => Some([a, b]),
+        let loads = |a: ExprId, b: ExprId| {
+            [a, b].map(|e| match k.expr(e).kind {
+                ExprKind::Cast(v) => v,
+                _ => e,
+            })
+        };
+        let operands = k.exprs.iter().filter_map(|e| match e.kind {
+            ExprKind::Binary(op @ (BinaryOp::Min | BinaryOp::Max), a, b) => Some((op, [a, b])),
+            ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), a, b) => Some((op, loads(a, b))),
             _ => None,
         });
-        for e in bounds.flatten().collect::<Vec<_>>() {
+        let operands: Vec<(BinaryOp, ExprId)> = operands.flat_map(|(op, each)| each.map(|e| (op, e))).collect();
+        for (op, e) in operands {
             let e = &mut k.exprs[e.0 as usize];
-            if let ExprKind::Load { buffer, guard, .. } = &e.kind
-                && guard.is_empty()
-                && let Some(v) = number(*buffer)
-            {
-                e.kind = ExprKind::Const(Scalar::float(v[0]));
+            let ExprKind::Load { buffer, guard, .. } = &e.kind else { continue };
+            let Some((dtype, v)) = number(*buffer).filter(|_| guard.is_empty()) else { continue };
+            match (op, dtype.is_float()) {
+                (BinaryOp::Min | BinaryOp::Max, true) => e.kind = ExprKind::Const(Scalar::float(v)),
+                (BinaryOp::Add | BinaryOp::Sub, false) if v == 0.0 => e.kind = ExprKind::Const(Scalar::Int(0)),
+                _ => {}
             }
         }
     }

@@ -69,7 +69,7 @@ fn stages(p: &mut Program, options: &LowerOptions, choices: &mut Chooser) -> Res
     tied::rewrite(p);
     sound(p, "packing");
     fold::fold_constants(p)?;
-    fold::inline_bounds(p);
+    fold::inline_numbers(p);
     bands::rewrite(p);
     sound(p, "bands");
     contract::merge_rows(p);
