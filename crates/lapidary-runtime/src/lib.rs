@@ -24,6 +24,7 @@ pub mod cpu;
 mod job;
 mod memory;
 mod message;
+mod neighbours;
 mod pool;
 mod sync;
 mod sys;

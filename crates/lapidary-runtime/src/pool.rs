@@ -3,9 +3,10 @@
 use crate::abi::KernelFn;
 use crate::job::{End, Job};
 use crate::message::{Failed, Message};
+use crate::neighbours::Neighbours;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::ffi::{CStr, c_void};
 use core::ptr::null_mut;
 
@@ -37,6 +38,10 @@ pub struct Pool {
     in_run: AtomicU32,
     /// False where there are more threads than CPUs: who spins then takes a CPU from who works.
     may_spin: bool,
+    /// Of the thread that runs the context, as is `shared`.
+    neighbours: UnsafeCell<Neighbours>,
+    /// Whether this run has handed anything out, or would have.
+    shared: Cell<bool>,
     workers: *mut Worker,
     /// Workers that were started.
     started: usize,
@@ -58,8 +63,10 @@ impl Pool {
     pub unsafe fn init(place: *mut Pool, workers: *mut Worker, threads: usize) {
         let arguments = UnsafeCell::new(Arguments { bufs: null_mut(), values: null_mut(), scratch: null_mut(), scratch_stride: 0 });
         let may_spin = threads <= sys::cpus();
+        let (neighbours, shared) = (UnsafeCell::new(Neighbours::new()), Cell::new(false));
+        let pool = Pool { job: Job::new(threads), arguments, in_run: AtomicU32::new(0), may_spin, neighbours, shared, workers, started: 0 };
         // SAFETY: as the caller promises.
-        unsafe { place.write(Pool { job: Job::new(threads), arguments, in_run: AtomicU32::new(0), may_spin, workers, started: 0 }) }
+        unsafe { place.write(pool) }
     }
 
     /// Starts `threads - 1` workers. After a failure [`stop`](Self::stop) ends those that were started.
@@ -110,12 +117,22 @@ impl Pool {
     pub unsafe fn begin(&self, arguments: Arguments) {
         // SAFETY: workers read the arguments only while they own a unit, and there is no job.
         unsafe { *self.arguments.get() = arguments };
-        self.in_run.store(1, Ordering::Relaxed);
+        // SAFETY: only the thread that runs the context comes here.
+        let alone = unsafe { (*self.neighbours.get()).alone() };
+        self.in_run.store(u32::from(!alone), Ordering::Relaxed);
     }
 
     /// Marks the end of a run.
-    pub fn end(&self) {
+    ///
+    /// # Safety
+    /// On the thread that ran the context, after `begin`.
+    pub unsafe fn end(&self) {
         self.in_run.store(0, Ordering::Relaxed);
+        // More threads than CPUs take them from each other.
+        if self.shared.replace(false) && self.may_spin {
+            // SAFETY: as above.
+            unsafe { (*self.neighbours.get()).after_run(sys::now(), sys::lost_cpus) }
+        }
     }
 
     /// Runs chunks `0 .. n_chunks` of `kernel` on all threads.
@@ -123,6 +140,12 @@ impl Pool {
     /// # Safety
     /// Between `begin` and `end`, on the thread that runs the context; the kernel keeps the rules of `abi`.
     pub unsafe fn run(&self, kernel: KernelFn, n_chunks: i64) {
+        self.shared.set(true);
+        // SAFETY: only the thread that runs the context comes here.
+        if unsafe { (*self.neighbours.get()).alone() } {
+            // SAFETY: there is no job, so that nobody else has a unit.
+            return unsafe { self.call(kernel as usize, 0, n_chunks, 0) };
+        }
         let spins = if self.may_spin { SPINS_CALLER } else { 0 };
         self.job.run(kernel as usize, n_chunks, spins, |kernel, begin, end| {
             // SAFETY: the unit is owned.

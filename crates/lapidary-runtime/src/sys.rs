@@ -16,6 +16,8 @@ const SYS_FUTEX: c_long = 202;
 #[cfg(not(target_arch = "x86_64"))]
 const SYS_FUTEX: c_long = 98;
 pub const AT_PHDR: usize = 3;
+const CLOCK_MONOTONIC: c_int = 1;
+const RUSAGE_SELF: c_int = 0;
 
 /// `pthread_t`: an integer or a pointer, as wide as one.
 pub type Thread = usize;
@@ -33,6 +35,22 @@ pub struct DlInfo {
 /// `sigset_t`, and `cpu_set_t`: 1024 bits each.
 #[repr(C, align(8))]
 pub struct Bits(pub [u64; 16]);
+
+/// `struct timespec` of 64-bit systems.
+#[repr(C)]
+struct Time {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// `struct rusage` of 64-bit systems: two times, then counts.
+#[repr(C)]
+struct Usage {
+    times: [i64; 4],
+    counts: [i64; 13],
+    /// `ru_nivcsw`.
+    involuntary_switches: i64,
+}
 
 unsafe extern "C" {
     #[cfg(lapidary_staticlib)]
@@ -69,6 +87,8 @@ unsafe extern "C" {
     pub fn pthread_key_delete(key: Key) -> c_int;
     pub fn pthread_getspecific(key: Key) -> *mut c_void;
     pub fn pthread_setspecific(key: Key, value: *const c_void) -> c_int;
+    fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
+    fn getrusage(who: c_int, usage: *mut Usage) -> c_int;
     fn __errno_location() -> *mut c_int;
     fn syscall(number: c_long, ...) -> c_long;
 }
@@ -95,6 +115,22 @@ pub fn futex_wake(word: *const u32, count: u32) {
     let count = count.min(i32::MAX as u32);
     // SAFETY: the address is a key here, the kernel does not read through it.
     unsafe { syscall(SYS_FUTEX, word, FUTEX_WAKE_PRIVATE, count) };
+}
+
+/// Nanoseconds of a steady clock.
+pub fn now() -> i64 {
+    let mut time = Time { seconds: 0, nanoseconds: 0 };
+    // SAFETY: the structure is the system's.
+    unsafe { clock_gettime(CLOCK_MONOTONIC, &mut time) };
+    time.seconds.wrapping_mul(1_000_000_000).wrapping_add(time.nanoseconds)
+}
+
+/// How often threads of this process have lost their CPU to others.
+pub fn lost_cpus() -> i64 {
+    let mut usage = Usage { times: [0; 4], counts: [0; 13], involuntary_switches: 0 };
+    // SAFETY: the structure is the system's.
+    unsafe { getrusage(RUSAGE_SELF, &mut usage) };
+    usage.involuntary_switches
 }
 
 /// CPUs that this process may use: at least 1.
