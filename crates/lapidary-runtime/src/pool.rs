@@ -22,6 +22,9 @@ const SPINS_IDLE: u32 = 4_000;
 /// Rounds that the caller spins for units that workers have claimed.
 const SPINS_CALLER: u32 = 5_000;
 
+/// Nanoseconds of runs that are worth a look at the caller's time.
+const TIMED: i64 = 100_000;
+
 /// What kernels are called with. Written between jobs only.
 pub struct Arguments {
     pub bufs: *const *mut u8,
@@ -38,10 +41,14 @@ pub struct Pool {
     in_run: AtomicU32,
     /// False where there are more threads than CPUs: who spins then takes a CPU from who works.
     may_spin: bool,
-    /// Of the thread that runs the context, as is `shared`.
+    /// Of the thread that runs the context, as are the next two.
     neighbours: UnsafeCell<Neighbours>,
-    /// Whether this run has handed anything out, or would have.
-    shared: Cell<bool>,
+    /// When this run had the first kernel for all threads; 0 before.
+    since: Cell<i64>,
+    /// The time of the caller's thread then, where `timed`.
+    thread_since: Cell<i64>,
+    /// Whether the run before was long enough for that clock, which is a call of the system.
+    timed: Cell<bool>,
     workers: *mut Worker,
     /// Workers that were started.
     started: usize,
@@ -63,8 +70,19 @@ impl Pool {
     pub unsafe fn init(place: *mut Pool, workers: *mut Worker, threads: usize) {
         let arguments = UnsafeCell::new(Arguments { bufs: null_mut(), values: null_mut(), scratch: null_mut(), scratch_stride: 0 });
         let may_spin = threads <= sys::cpus();
-        let (neighbours, shared) = (UnsafeCell::new(Neighbours::new()), Cell::new(false));
-        let pool = Pool { job: Job::new(threads), arguments, in_run: AtomicU32::new(0), may_spin, neighbours, shared, workers, started: 0 };
+        let (neighbours, since, thread_since, timed) = (UnsafeCell::new(Neighbours::new()), Cell::new(0), Cell::new(0), Cell::new(false));
+        let pool = Pool {
+            job: Job::new(threads),
+            arguments,
+            in_run: AtomicU32::new(0),
+            may_spin,
+            neighbours,
+            since,
+            thread_since,
+            timed,
+            workers,
+            started: 0,
+        };
         // SAFETY: as the caller promises.
         unsafe { place.write(pool) }
     }
@@ -128,10 +146,16 @@ impl Pool {
     /// On the thread that ran the context, after `begin`.
     pub unsafe fn end(&self) {
         self.in_run.store(0, Ordering::Relaxed);
+        let since = self.since.replace(0);
         // More threads than CPUs take them from each other.
-        if self.shared.replace(false) && self.may_spin {
-            // SAFETY: as above.
-            unsafe { (*self.neighbours.get()).after_run(sys::now(), sys::lost_cpus) }
+        if since != 0 && self.may_spin {
+            let now = sys::now();
+            let worked = now.wrapping_sub(since);
+            if self.timed.replace(worked >= TIMED) {
+                let on_cpu = sys::thread_time().wrapping_sub(self.thread_since.get());
+                // SAFETY: as above.
+                unsafe { (*self.neighbours.get()).after_run(now, worked, on_cpu) }
+            }
         }
     }
 
@@ -140,7 +164,12 @@ impl Pool {
     /// # Safety
     /// Between `begin` and `end`, on the thread that runs the context; the kernel keeps the rules of `abi`.
     pub unsafe fn run(&self, kernel: KernelFn, n_chunks: i64) {
-        self.shared.set(true);
+        if self.since.get() == 0 {
+            self.since.set(sys::now());
+            if self.timed.get() {
+                self.thread_since.set(sys::thread_time());
+            }
+        }
         // SAFETY: only the thread that runs the context comes here.
         if unsafe { (*self.neighbours.get()).alone() } {
             // SAFETY: there is no job, so that nobody else has a unit.

@@ -17,7 +17,7 @@ const SYS_FUTEX: c_long = 202;
 const SYS_FUTEX: c_long = 98;
 pub const AT_PHDR: usize = 3;
 const CLOCK_MONOTONIC: c_int = 1;
-const RUSAGE_SELF: c_int = 0;
+const CLOCK_THREAD_CPUTIME_ID: c_int = 3;
 
 /// `pthread_t`: an integer or a pointer, as wide as one.
 pub type Thread = usize;
@@ -41,15 +41,6 @@ pub struct Bits(pub [u64; 16]);
 struct Time {
     seconds: i64,
     nanoseconds: i64,
-}
-
-/// `struct rusage` of 64-bit systems: two times, then counts.
-#[repr(C)]
-struct Usage {
-    times: [i64; 4],
-    counts: [i64; 13],
-    /// `ru_nivcsw`.
-    involuntary_switches: i64,
 }
 
 unsafe extern "C" {
@@ -88,7 +79,6 @@ unsafe extern "C" {
     pub fn pthread_getspecific(key: Key) -> *mut c_void;
     pub fn pthread_setspecific(key: Key, value: *const c_void) -> c_int;
     fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
-    fn getrusage(who: c_int, usage: *mut Usage) -> c_int;
     fn __errno_location() -> *mut c_int;
     fn syscall(number: c_long, ...) -> c_long;
 }
@@ -119,18 +109,19 @@ pub fn futex_wake(word: *const u32, count: u32) {
 
 /// Nanoseconds of a steady clock.
 pub fn now() -> i64 {
-    let mut time = Time { seconds: 0, nanoseconds: 0 };
-    // SAFETY: the structure is the system's.
-    unsafe { clock_gettime(CLOCK_MONOTONIC, &mut time) };
-    time.seconds.wrapping_mul(1_000_000_000).wrapping_add(time.nanoseconds)
+    nanoseconds(CLOCK_MONOTONIC)
 }
 
-/// How often threads of this process have lost their CPU to others.
-pub fn lost_cpus() -> i64 {
-    let mut usage = Usage { times: [0; 4], counts: [0; 13], involuntary_switches: 0 };
+/// Nanoseconds that the calling thread has had a CPU.
+pub fn thread_time() -> i64 {
+    nanoseconds(CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn nanoseconds(clock: c_int) -> i64 {
+    let mut time = Time { seconds: 0, nanoseconds: 0 };
     // SAFETY: the structure is the system's.
-    unsafe { getrusage(RUSAGE_SELF, &mut usage) };
-    usage.involuntary_switches
+    unsafe { clock_gettime(clock, &mut time) };
+    time.seconds.wrapping_mul(1_000_000_000).wrapping_add(time.nanoseconds)
 }
 
 /// CPUs that this process may use: at least 1.
