@@ -6,8 +6,8 @@ use super::ir::{IntCmp as I, V};
 use super::operands::{BlockOperands, Operands};
 use super::scope::AxisValue;
 use super::tile::{self, LANES};
-use lapidary_ir::{Diagnostic, Dim, Result};
-use lapidary_kernel::{AxisId, Block, BufferId, Cpu, Index, Kernel, Program, Stmt, Tile};
+use lapidary_ir::{DType, Diagnostic, Dim, Result};
+use lapidary_kernel::{AxisId, Block, BufferId, Cpu, ExprKind, Index, Kernel, Program, Stmt, Tile, linearize};
 use std::ops::Deref;
 
 /// Multiply-adds of a chunk where rows or columns are known at run time only: some tens of microseconds.
@@ -28,6 +28,9 @@ const B_BLOCK_BYTES: i64 = 1 << 20;
 const TYPICAL: i64 = 512;
 /// Rows and panels of the largest block that may be asked for.
 const MOST_BLOCK: i64 = 4096;
+/// The arguments of a tile that tell where its sums go, see [`tile::tile_type`].
+const OUT: usize = 8;
+const OUT_ROW: usize = 11;
 /// Expressions of a kernel whose epilogue may be written out for each vector of a tile.
 const SHORT_EPILOGUE: usize = 40;
 
@@ -48,6 +51,32 @@ pub struct Contract {
     panel_blocks: Dim,
     pub chunks: Dim,
     pub scratch_bytes: Dim,
+    direct: Option<Direct>,
+}
+
+/// Where sums go as they are, when nothing follows them: tiles that are full write their rows there.
+#[derive(Clone, Debug)]
+struct Direct {
+    buffer: BufferId,
+    flat: Index,
+    /// From one row to the next.
+    stride: Dim,
+}
+
+impl Direct {
+    fn of(o: &Operands, kernel: &Kernel, program: &Program) -> Option<Direct> {
+        let [Stmt::Store { buffer, index, axes, guard, value }] = &kernel.body[o.statements..] else { return None };
+        let sum = matches!(kernel.expr(*value).kind, ExprKind::Local(l) if l == o.local) && kernel.expr(*value).dtype == DType::F32;
+        if !sum || !axes.is_empty() || !guard.is_empty() || o.blocks.is_some() {
+            return None;
+        }
+        let flat = linearize(index, &program.buffer(*buffer).dims);
+        let strides = o.m.iter().map(|a| flat.coefficient(*a)).collect::<Option<Vec<Dim>>>()?;
+        let even = o.m.windows(2).zip(strides.windows(2)).all(|(axes, s)| s[0] == &s[1] * kernel.extent(axes[1]));
+        let side_by_side = flat.coefficient(o.n)?.as_const() == Some(1);
+        let stride = strides.last().cloned().unwrap_or(Dim::from(0));
+        (even && side_by_side).then_some(Direct { buffer: *buffer, flat, stride })
+    }
 }
 
 impl Deref for Contract {
@@ -61,7 +90,9 @@ impl Contract {
     /// `None` where the tiles do not fit; the kernel then runs as a nest of loops. `asked`: the tile to take instead of the cost model's.
     pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu, asked: Option<Tile>) -> Result<Option<Contract>> {
         asked.map_or(Ok(()), |t| check(cpu, t))?;
-        Ok(Operands::of(kernel, program, cpu).map(|o| Contract::cut(o, kernel, asked)))
+        let Some(operands) = Operands::of(kernel, program, cpu) else { return Ok(None) };
+        let direct = Direct::of(&operands, kernel, program);
+        Ok(Some(Contract { direct, ..Contract::cut(operands, kernel, asked) }))
     }
     /// Chooses the tile, and blocks of rows and columns.
     fn cut(operands: Operands, kernel: &Kernel, asked: Option<Tile>) -> Contract {
@@ -123,8 +154,20 @@ impl Contract {
         let (row_blocks, panel_blocks) = (rows.ceil_div(&Dim::from(block_rows)), panels.ceil_div(&Dim::from(block_panels)));
         let chunks = &(&product(&operands.batch) * &row_blocks) * &panel_blocks;
         let scratch_bytes = Dim::from(0);
-        let mut c =
-            Contract { operands, tile_rows, block_rows, block_panels, vectors, rows, panels, row_blocks, panel_blocks, chunks, scratch_bytes };
+        let mut c = Contract {
+            operands,
+            tile_rows,
+            block_rows,
+            block_panels,
+            vectors,
+            rows,
+            panels,
+            row_blocks,
+            panel_blocks,
+            chunks,
+            scratch_bytes,
+            direct: None,
+        };
         let padding = lapidary_kernel::align(&Dim::from(c.padding_bytes));
         c.scratch_bytes = &(&c.table_bytes(&taps) + &Dim::from(c.coordinate_bytes())) + &padding;
         c
@@ -220,6 +263,10 @@ impl Emitter<'_, '_> {
             let panel_end = min(ir.add(panel, ir.c64(c.block_panels)), panels);
             s.row_pointers(c, (table, coordinates), taps, zeros, (row, count))?;
             let b = s.operand(c, c.b, &c.b_base)?;
+            let direct = match &c.direct {
+                Some(d) => Some((s.first_sum(c, d)?, s.size(&d.stride)?)),
+                None => None,
+            };
             // While the rows of a block are multiplied by some panels, the next ones are fetched: each tile has its share of them.
             let (tiles, _) = super::scope::floor_div(ir, ir.add(count, ir.c64(tile_rows - 1)), ir.c64(tile_rows), true);
             let steps = ir.mul(taps, inner);
@@ -237,10 +284,21 @@ impl Emitter<'_, '_> {
                     let mut args = vec![pointers, taps, inner, a_stride, b, b_tap, b_inner, b_panel, tile_memory];
                     match &c.blocks {
                         Some(blocks) => args.extend(s.block_arguments(blocks, taps, p, ir.add(row, r))?),
-                        None => args.extend([ir.gep_bytes(next, ir.mul(ir.mul(tile, steps), ahead)), ahead]),
+                        None => args.extend([ir.gep_bytes(next, ir.mul(ir.mul(tile, steps), ahead)), ahead, ir.c64(row_floats)]),
+                    }
+                    let mut in_memory = ir.c1(true);
+                    if let Some((sums, stride)) = direct {
+                        let column = ir.mul(p, ir.c64(LANES as i64));
+                        let full = ir.icmp(I::LLVMIntSLE, ir.add(column, ir.mul(vectors, ir.c64(LANES as i64))), columns);
+                        let full = ir.and(full, ir.icmp(I::LLVMIntEQ, left, ir.c64(tile_rows)));
+                        let here = ir.gep(ir.f32(), sums, ir.add(ir.mul(ir.add(row, r), stride), column));
+                        args[OUT] = ir.select(full, here, tile_memory);
+                        args[OUT_ROW] = ir.select(full, stride, ir.c64(row_floats));
+                        in_memory = ir.not(full);
                     }
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
+                    let unwritten = s.begin_when(in_memory);
                     let row_of = |s: &mut Self, i: V| {
                         s.enter_row(c, places, ir.add(row, r), i);
                         ir.gep(ir.f32(), tile_memory, ir.mul(i, ir.c64(row_floats)))
@@ -273,12 +331,23 @@ impl Emitter<'_, '_> {
                         })
                     })?;
                     s.end_when(w, &[], &[]);
+                    s.end_when(unwritten, &[], &[]);
                     Ok(vec![])
                 })
             })
         })?;
         ir.ret(None);
         Ok(())
+    }
+    /// Where the sum of the first row and column of this chunk's batch goes.
+    fn first_sum(&mut self, c: &Contract, d: &Direct) -> Result<V> {
+        let ir = self.ir;
+        let w = self.begin_when(ir.c1(true));
+        let axes = c.m.iter().chain([&c.n]).map(|a| (*a, AxisValue::Scalar(ir.c64(0))));
+        self.current().axes.extend(axes);
+        let first = self.index(&d.flat)?;
+        let p = ir.gep(ir.f32(), self.base(d.buffer)?, first);
+        Ok(self.end_when(w, &[], &[p])[0])
     }
     /// What tiles of weights in blocks read besides, from panel `p` and row `row` on.
     fn block_arguments(&mut self, c: &BlockOperands, taps: V, panel: V, row: V) -> Result<[V; 5]> {

@@ -153,11 +153,11 @@ pub fn max_vectors(cpu: Cpu) -> i64 {
 
 /// `void tile(ptr rows, i64 taps, i64 kc, i64 a_stride, ptr b, i64 b_tap, i64 b_k, i64 b_panel, ptr out, i64 n_rows, i64 n_vectors)`
 ///
-/// `rows` holds `MR` pointers per tap, `MR` the largest row count of the version. Strides are in units of 4 bytes: an f32, or the four codes of
-/// a step, of which there are `kc`. `out` gets rows of `max_vectors` vectors each.
+/// `rows` holds `MR` pointers per tap, `MR` is [`TABLE_ROWS`]. Strides are in units of 4 bytes: an f32, or the four codes of
+/// a step, of which there are `kc`. `out` gets the sums, row by row.
 ///
 /// Before the counts stand an address, and the bytes by which it moves on with every step: what is read there next is fetched into the second-level
-/// cache meanwhile.
+/// cache meanwhile; and the distance of the rows of `out`.
 ///
 /// Weights in blocks: a tap is a block, a step a word of codes, and there are five pointers instead: scales and offsets of the first
 /// panel (`[panels, taps, 16]` f32), scales (f32), what to take away (i32) and offsets (f32) of the first row (`[rows, taps]`).
@@ -172,7 +172,7 @@ fn micro_arguments(ir: &Ir, factors: Factors) -> Vec<T> {
     let mut arguments = vec![p, i, i, i, p, i, i, i, p];
     match factors {
         Factors::Blocks(_) => arguments.extend([p; 5]),
-        _ => arguments.extend([p, i]),
+        _ => arguments.extend([p, i, i]),
     }
     arguments
 }
@@ -272,7 +272,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let row_base = ir.mul(tap, table_rows);
     let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
     let b_here = ir.gep(ir.f32(), b, ir.mul(tap, b_tap));
-    let (ahead, ahead_step) = (arg(9), arg(10));
+    let (ahead, ahead_step, out_row) = (arg(9), arg(10), arg(11));
     let beyond = ir.intrinsic("llvm.smax", &[ir.i64()], &[ir.sub(ahead_step, ir.c64(LINE)), ir.c64(0)]);
     let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
@@ -348,8 +348,8 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
             Factors::Codes { .. } => ir.add(s, all[u * n + i]),
         };
         let total = (1..parts).fold(all[i], add);
-        let at = (i as i64 / vectors) * max_vectors(cpu) * LANES as i64 + (i as i64 % vectors) * LANES as i64;
-        ir.store(total, ir.gep(ir.f32(), out, ir.c64(at)), 64);
+        let row = ir.gep(ir.f32(), out, ir.mul(out_row, ir.c64(i as i64 / vectors)));
+        ir.store(total, ir.gep(ir.f32(), row, ir.c64((i as i64 % vectors) * LANES as i64)), 4);
     }
     ir.ret(None);
 }
