@@ -34,6 +34,7 @@ impl KernelBuilder {
             locals: vec![],
             body: vec![],
             serial: false,
+            recurrence: None,
             schedule: None,
         };
         KernelBuilder { kernel, known: FxHashMap::default() }
@@ -60,6 +61,10 @@ impl KernelBuilder {
         debug_assert_eq!(self.kernel.parallel, self.kernel.axes.len(), "parallel axes come first");
         self.kernel.parallel += 1;
         self.axis(name, extent)
+    }
+    /// Makes the kernel part of a recurrence whose steps a parallel axis counts.
+    pub fn recurrence(&mut self, number: u32, axis: AxisId) {
+        self.kernel.recurrence = Some(Recurrence { number, axis });
     }
     /// One parallel axis per dim, named `prefix0`, `prefix1`, …
     pub fn parallel_all(&mut self, prefix: &str, dims: &[Dim]) -> Vec<AxisId> {

@@ -37,6 +37,7 @@ pub(crate) fn well_formed(k: &Kernel) -> bool {
         Stmt::Store { axes, .. } => listed(axes),
     };
     k.parallel <= k.axes.len()
+        && k.recurrence.is_none_or(|r| (r.axis.0 as usize) < k.axes.len())
         && k.exprs.iter().enumerate().all(earlier)
         && k.indices().into_iter().all(axes)
         && k.locals.iter().all(|l| listed(&l.axes))

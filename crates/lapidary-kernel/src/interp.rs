@@ -32,8 +32,11 @@ pub fn interpret(p: &Program, inputs: &[Tensor], symbol: &(impl Fn(&str) -> Opti
             memory.bytes[i] = t.bytes().to_vec();
         }
     }
-    for k in &p.kernels {
-        run_kernel(p, k, &mut memory, symbol)?;
+    for run in p.runs() {
+        match &p.kernels[run] {
+            [k] if k.recurrence.is_none() => run_kernel(p, k, &mut memory, symbol)?,
+            steps => run_recurrence(p, steps, &mut memory, symbol)?,
+        }
     }
     let mut out: Vec<(u32, Tensor)> = vec![];
     for (i, b) in p.buffers.iter().enumerate() {
@@ -63,19 +66,46 @@ impl Memory {
     }
 }
 
-/// Runs one kernel on the memory.
+/// Runs one kernel that is no part of a recurrence on the memory.
 pub fn run_kernel(p: &Program, k: &Kernel, memory: &mut Memory, symbol: &(impl Fn(&str) -> Option<i64> + Sync)) -> Result<()> {
     if let Some((to, bytes)) = copied(p, k, &|b| &memory.bytes[b], symbol) {
         memory.bytes[to] = bytes;
         return Ok(());
     }
-    let unknown = || Diagnostic::error("size", format!("a size of kernel '{}' is not known", k.name));
+    run_points(p, k, &[], memory, symbol)
+}
+
+/// Runs the kernels of a recurrence step by step.
+fn run_recurrence(p: &Program, kernels: &[Kernel], memory: &mut Memory, symbol: &(impl Fn(&str) -> Option<i64> + Sync)) -> Result<()> {
+    let Some(first) = kernels.first() else { return Ok(()) };
+    let sizes = extents(first, symbol)?[..first.leading()].to_vec();
+    let steps: i64 = sizes.iter().map(|s| (*s).max(0)).product();
+    let mut at = vec![0; sizes.len()];
+    for _ in 0..steps {
+        kernels.iter().try_for_each(|k| run_points(p, k, &at, memory, symbol))?;
+        for (i, size) in at.iter_mut().zip(&sizes).rev() {
+            *i = (*i + 1) % size;
+            if *i != 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn extents(k: &Kernel, symbol: &impl Fn(&str) -> Option<i64>) -> Result<Vec<i64>> {
     let extents: Option<Vec<i64>> = k.axes.iter().map(|a| a.extent.eval(symbol)).collect();
-    let extents = extents.ok_or_else(unknown)?;
-    let mut m =
-        Machine { p, k, memory, symbol, at: vec![0; k.axes.len()], extents, locals: vec![], memo: vec![(0, V::I(0)); k.exprs.len()], stamp: 0 };
+    extents.ok_or_else(|| Diagnostic::error("size", format!("a size of kernel '{}' is not known", k.name)).into())
+}
+
+/// Runs a kernel at the points whose first axes are at `leading`.
+fn run_points(p: &Program, k: &Kernel, leading: &[i64], memory: &mut Memory, symbol: &impl Fn(&str) -> Option<i64>) -> Result<()> {
+    let extents = extents(k, symbol)?;
+    let mut at = vec![0; k.axes.len()];
+    at.iter_mut().zip(leading).for_each(|(a, i)| *a = *i);
+    let mut m = Machine { p, k, memory, symbol, at, extents, locals: vec![], memo: vec![(0, V::I(0)); k.exprs.len()], stamp: 0 };
     m.locals = k.locals.iter().map(|l| vec![V::I(0); l.axes.iter().map(|a| m.extents[a.0 as usize].max(0) as usize).product()]).collect();
-    let parallel: Vec<AxisId> = k.parallel_axes().collect();
+    let parallel: Vec<AxisId> = k.parallel_axes().skip(leading.len()).collect();
     m.each(&parallel, &mut |m| k.body.iter().try_for_each(|s| m.statement(s)))
 }
 

@@ -27,5 +27,5 @@ pub use expr::{BinaryOp, Expr, ExprId, ExprKind, Scalar, UnaryOp};
 pub use index::{Atom, AxisId, Guard, Index, delinearize, linearize};
 pub use moves::{BAND, LAYOUT, Move, PACK, WINOGRAD};
 pub use plan::{ARENA_ALIGN, Bounds, Plan, Port, Strips, align};
-pub use program::{Axis, Buffer, BufferId, BufferKind, Check, Factor, Kernel, Local, LocalId, Program, ReduceOp, Stmt};
+pub use program::{Axis, Buffer, BufferId, BufferKind, Check, Factor, Kernel, Local, LocalId, Program, Recurrence, ReduceOp, Stmt};
 pub use schedule::{Cpu, Factors, QUAD, Schedule, Target};

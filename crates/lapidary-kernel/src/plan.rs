@@ -32,7 +32,8 @@ pub struct Plan {
 }
 
 /// Neighbouring kernels, each of which reads what the one before wrote at the same points of the first axes: one point, a *strip*, can be taken
-/// through all of them before the next. Computing the kernels one after the other gives the same.
+/// through all of them before the next. Computing the kernels one after the other gives the same, unless they are a recurrence, whose strips
+/// are its steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Strips {
     /// The first kernel, and how many there are.
@@ -40,8 +41,10 @@ pub struct Strips {
     pub kernels: usize,
     /// How many leading parallel axes, of each kernel, count the strips; contractions have them as their first batch axes.
     pub axes: usize,
-    /// How many strips there are.
+    /// How many pieces there are that know nothing of each other.
     pub count: Dim,
+    /// The strips of a piece, taken in order: the steps of a recurrence, elsewhere one.
+    pub each: Dim,
     /// Buffers that only these kernels use, with the dims that the strips' axes walk: one strip of each is alive at a time, at this offset in
     /// the scratch memory of the thread that computes it.
     pub private: Vec<(BufferId, Vec<usize>, Dim)>,
@@ -102,13 +105,14 @@ impl Plan {
         };
         let (inputs, outputs) = (ports(false)?, ports(true)?);
         let unpacked = vec![None; program.buffers.len()];
+        let strips = program.recurrences();
         Ok(Plan {
             program,
             offsets,
             arena_bytes: end,
             unpacked,
             unpacked_bytes: 0,
-            strips: vec![],
+            strips,
             inputs,
             outputs,
             bounds: vec![],

@@ -1,6 +1,7 @@
-use crate::{AxisId, BinaryOp, Expr, ExprId, ExprKind, Factors, Guard, Index, Plan, Schedule};
+use crate::{AxisId, BinaryOp, Expr, ExprId, ExprKind, Factors, Guard, Index, Plan, Schedule, Strips};
 use lapidary_ir::{DType, Dim, Dims, Name, Tensor};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Buffers, and the kernels that fill them, in order.
@@ -63,8 +64,19 @@ pub struct Kernel {
     pub body: Vec<Stmt>,
     /// Points must run in order, by one thread (scatters whose targets may coincide).
     pub serial: bool,
+    /// The steps of a recurrence that the kernel is part of.
+    pub recurrence: Option<Recurrence>,
     /// How it is executed; chosen after fusion.
     pub schedule: Option<Schedule>,
+}
+
+/// Part of a recurrence: neighbouring kernels of one number are one *run*. Their first axes, up to `axis`, are the same; `axis` counts steps,
+/// those before it count recurrences that know nothing of each other (the directions of a layer). The steps of each are taken in order, and each
+/// step through all kernels of the run before the next: so kernels may read what a step before stored, and nothing that is stored later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recurrence {
+    pub number: u32,
+    pub axis: AxisId,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +131,33 @@ impl Program {
     pub fn buffer_ids(&self) -> impl Iterator<Item = BufferId> + use<> {
         (0..self.buffers.len() as u32).map(BufferId)
     }
+    /// The kernels that are run together with kernel `at`: those of its recurrence, or itself alone.
+    pub fn run_of(&self, at: usize) -> Range<usize> {
+        let number = |i: usize| self.kernels.get(i).and_then(|k| k.recurrence).map(|r| r.number);
+        let Some(own) = number(at) else { return at..at + 1 };
+        let first = (0..at).rev().take_while(|i| number(*i) == Some(own)).last().unwrap_or(at);
+        let last = (at..self.kernels.len()).take_while(|i| number(*i) == Some(own)).last().unwrap_or(at);
+        first..last + 1
+    }
+    /// All kernels, in order, cut into what is run together.
+    pub fn runs(&self) -> Vec<Range<usize>> {
+        let mut out: Vec<Range<usize>> = vec![];
+        while let Some(first) = Some(out.last().map_or(0, |r| r.end)).filter(|f| *f < self.kernels.len()) {
+            out.push(self.run_of(first));
+        }
+        out
+    }
+    /// The recurrences as what code generation takes strip by strip, every buffer in the arena.
+    pub fn recurrences(&self) -> Vec<Strips> {
+        let run = |range: Range<usize>| {
+            let k = &self.kernels[range.start];
+            let axis = k.recurrence?.axis;
+            let count = (0..axis.0).fold(Dim::from(1), |n, a| &n * k.extent(AxisId(a)));
+            let (axes, each) = (k.leading(), k.extent(axis).clone());
+            Some(Strips { first: range.start, kernels: range.len(), axes, count, each, private: vec![], private_bytes: Dim::from(0) })
+        };
+        self.runs().into_iter().filter_map(run).collect()
+    }
 }
 
 impl Buffer {
@@ -156,6 +195,14 @@ impl Kernel {
     }
     pub fn parallel_axes(&self) -> impl Iterator<Item = AxisId> + use<> {
         (0..self.parallel as u16).map(AxisId)
+    }
+    /// How many first axes belong to the recurrence that the kernel is part of: what is done at one point of them is one step.
+    pub fn leading(&self) -> usize {
+        self.recurrence.map_or(0, |r| usize::from(r.axis.0) + 1)
+    }
+    /// The parallel axes of one step.
+    pub fn free_axes(&self) -> impl Iterator<Item = AxisId> + use<> {
+        (self.leading() as u16..self.parallel as u16).map(AxisId)
     }
     /// Buffers read, each once, in order of first occurrence.
     pub fn reads(&self) -> Vec<BufferId> {

@@ -17,9 +17,10 @@ impl Program {
         let mut out = vec![];
         self.verify_ports(&mut out);
         let mut written = vec![false; self.buffers.len()];
-        for k in &self.kernels {
+        for (i, k) in self.kernels.iter().enumerate() {
             let mut v = Verifier { p: self, k, out: &mut out };
             v.kernel(&mut written);
+            v.recurrence(i);
             if out.len() >= FINDINGS_MAX {
                 return out;
             }
@@ -103,6 +104,30 @@ impl Verifier<'_> {
         }
         if let Some(s) = &k.schedule {
             self.schedule(s, &live);
+        }
+    }
+
+    /// The kernels of a recurrence are neighbours, and walk the same steps.
+    fn recurrence(&mut self, number: usize) {
+        let (p, k) = (self.p, self.k);
+        let Some(r) = k.recurrence else { return };
+        let run = p.run_of(number);
+        let first = &p.kernels[run.start];
+        let elsewhere = p.kernels[..run.start].iter().any(|other| other.recurrence.is_some_and(|o| o.number == r.number));
+        let extents = |k: &Kernel| (0..k.leading()).map(|a| k.axes.get(a).map(|a| a.extent.clone())).collect::<Vec<_>>();
+        let wrong = if !k.is_parallel(r.axis) {
+            Some("the steps of its recurrence are no parallel axis")
+        } else if k.serial {
+            Some("a serial kernel is part of a recurrence")
+        } else if elsewhere {
+            Some("another kernel stands between those of its recurrence")
+        } else if extents(k) != extents(first) {
+            Some("its steps are not those of the others of its recurrence")
+        } else {
+            None
+        };
+        if let Some(w) = wrong {
+            self.report(w.into());
         }
     }
 
@@ -258,10 +283,10 @@ impl Verifier<'_> {
 
     fn schedule(&mut self, s: &Schedule, live: &[bool]) {
         let k = self.k;
-        let parallel = |a: &u16| (*a as usize) < k.parallel;
-        let inner = |a: &u16| (*a as usize) < k.axes.len() && !parallel(a);
+        let free = |a: &u16| (k.leading()..k.parallel).contains(&(*a as usize));
+        let inner = |a: &u16| (k.parallel..k.axes.len()).contains(&(*a as usize));
         let wrong = match s {
-            Schedule::Map { vector } | Schedule::Window { vector } => (!parallel(vector)).then_some("the vector axis is not parallel"),
+            Schedule::Map { vector } | Schedule::Window { vector } => (!free(vector)).then_some("the vector axis is not parallel"),
             Schedule::Row { vector } => (!inner(vector)).then_some("the vector axis is parallel or missing"),
             Schedule::Serial => None,
             Schedule::Contract { batch, m, n, k: over, a, b } => {
@@ -270,6 +295,8 @@ impl Verifier<'_> {
                 let load = |e: u32| live[e as usize] && matches!(k.expr(ExprId(e)).kind, ExprKind::Load { .. });
                 if roles != (0..k.parallel as u16).collect::<Vec<_>>() {
                     Some("batch, m and n are not the parallel axes, each once")
+                } else if !batch.iter().take(k.leading()).copied().eq(0..k.leading() as u16) {
+                    Some("batch does not begin with the axes of the recurrence")
                 } else if over.is_empty() || !over.iter().all(inner) {
                     Some("k is not made of reduced axes")
                 } else if !load(*a) || !load(*b) {

@@ -214,6 +214,7 @@ fn random_program(bytes: &[u8]) -> Program {
         }
         let mut k = k.finish();
         let axes = k.axes.len() as u16;
+        k.recurrence = (axes > 0 && c.yes()).then(|| Recurrence { number: c.below(3) as u32, axis: AxisId(c.below(axes as usize) as u16) });
         let loads: Vec<u32> = (0..k.exprs.len() as u32).filter(|e| matches!(k.exprs[*e as usize].kind, ExprKind::Load { .. })).collect();
         k.schedule = match c.below(5) {
             1 if axes > 0 => Some(Schedule::Map { vector: c.below(axes as usize) as u16 }),

@@ -94,11 +94,15 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
             !v.is_empty()
         })
     };
-    if !b.guard.is_empty() || computed(a) || computed(b) {
+    // What changes from step to step cannot be packed before the first.
+    let changes = k.recurrence.is_some_and(|r| used(b, r.axis));
+    if !b.guard.is_empty() || computed(a) || computed(b) || changes {
         return None;
     }
     let mut c = Contract { batch: vec![], m: vec![], n: vec![], k: vec![], a: a.expr, b: b.expr, factors };
-    for axis in k.parallel_axes() {
+    // Each step of a recurrence is a product of its own.
+    c.batch.extend(k.parallel_axes().take(k.leading()));
+    for axis in k.free_axes() {
         match (used(a, axis), used(b, axis)) {
             (true, true) => c.batch.push(axis),
             (true, false) => c.m.push(axis),
@@ -127,7 +131,7 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     c.n.push(inner);
     // Panels that are not full pay where several rows read them.
     let full = c.n.len() == 1 || k.extent(inner).as_const().is_some_and(|e| e % PANEL == 0);
-    if !full && c.m.is_empty() && p.buffer(b.buffer).constant().is_none() {
+    if !full && c.m.is_empty() && k.recurrence.is_none() && p.buffer(b.buffer).constant().is_none() {
         return None;
     }
     if !long(inner) {
@@ -205,7 +209,8 @@ pub fn pack(p: &mut Program) {
                     let id = p.add_buffer(shape);
                     let mut kernel = kernel;
                     retarget(&mut kernel, id);
-                    p.kernels.insert(i, kernel);
+                    let before = p.run_of(i).start;
+                    p.kernels.insert(before, kernel);
                     i += 1;
                     packed.insert(key, id);
                     id
@@ -228,8 +233,10 @@ pub fn merge_columns(p: &mut Program) {
     let mut i = 0;
     while i < p.kernels.len() {
         if let Some(kernels) = merged_columns(p, &p.kernels[i].clone()) {
-            let copies = kernels.len() - 1;
-            p.kernels.splice(i..=i, kernels);
+            let mut kernels = kernels;
+            let (before, copies) = (p.run_of(i).start, kernels.len() - 1);
+            p.kernels.splice(i..=i, kernels.split_off(copies));
+            p.kernels.splice(before..before, kernels);
             i += copies;
         }
         i += 1;
@@ -356,12 +363,13 @@ fn with_room(p: &mut Program, i: usize, c: &Contract) -> bool {
     let source = p.buffer(from).clone();
     let to = p.add_buffer(Buffer { name: format!("{}.roomy", source.name).into(), kind: BufferKind::Temp, ..source.clone() });
     p.kernels[i].rename_buffers(&|b| if b == from { to } else { b });
-    p.kernels.insert(i, copy_kernel(&format!("{LAYOUT}{}", source.name), from, to, &source, &[]));
+    let before = p.run_of(i).start;
+    p.kernels.insert(before, copy_kernel(&format!("{LAYOUT}{}", source.name), from, to, &source, &[]));
     true
 }
 
 /// Whether the tile can compute it in the layouts that the buffers have by now, and should: codes and 16-bit floats are read in groups along the
-/// inner sum, and putting B into panels for a single row would cost more than the product.
+/// inner sum, and putting B into panels for a single row would cost more than the product, unless every step of a recurrence reads it.
 pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
     let (ExprKind::Load { buffer, index, .. }, Some(inner)) = (&k.expr(c.a).kind, c.k.last()) else { return false };
     let next_to_each_other = || linearize(index, &p.buffer(*buffer).dims).coefficient(*inner).and_then(|d| d.as_const()) == Some(1);
@@ -370,7 +378,12 @@ pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
     }
     let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { return false };
     let one_row = c.m.iter().all(|a| k.extent(*a).as_const() == Some(1));
-    !one_row || c.factors == Factors::Codes || k.blocked().is_some() || p.buffer(*buffer).constant().is_some() || streams(p, k, c, *buffer, index)
+    !one_row
+        || k.recurrence.is_some()
+        || c.factors == Factors::Codes
+        || k.blocked().is_some()
+        || p.buffer(*buffer).constant().is_some()
+        || streams(p, k, c, *buffer, index)
 }
 
 /// Whether B can be read as it lies: columns next to each other, whole panels.

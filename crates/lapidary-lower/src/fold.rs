@@ -61,7 +61,7 @@ fn foldable(p: &Program, i: usize) -> Option<Vec<BufferId>> {
     let writes = k.writes();
     let constant = |b: &BufferId| p.buffer(*b).constant().is_some();
     let own = |b: &BufferId| p.buffer(*b).kind == BufferKind::Temp && p.kernels.iter().enumerate().all(|(j, k)| j == i || !k.writes().contains(b));
-    if k.serial || !reads.iter().all(constant) || !writes.iter().all(own) || !k.symbols().is_empty() {
+    if k.serial || k.recurrence.is_some() || !reads.iter().all(constant) || !writes.iter().all(own) || !k.symbols().is_empty() {
         return None;
     }
     let mut bytes = 0i64;

@@ -45,17 +45,19 @@ fn run(p: &mut Program, rule: Rule, limit: usize) {
 /// Applies wherever it can on one walk through the kernels; gives whether it did anywhere.
 type Rule = fn(&mut Program, &mut Uses) -> bool;
 
-/// A kernel of one store, nothing local: `b[…] = value`.
+/// A kernel of one store, nothing local: `b[…] = value`. What a recurrence stores is there step by step only.
 pub(crate) fn single_store(k: &Kernel) -> Option<(BufferId, &[Index], ExprId)> {
     match k.body.as_slice() {
-        [Stmt::Store { buffer, index, axes, guard, value }] if axes.is_empty() && guard.is_empty() && !k.serial => Some((*buffer, index, *value)),
+        [Stmt::Store { buffer, index, axes, guard, value }] if axes.is_empty() && guard.is_empty() && !k.serial && k.recurrence.is_none() => {
+            Some((*buffer, index, *value))
+        }
         _ => None,
     }
 }
 
 /// Only stores at the parallel points.
 fn is_map(k: &Kernel) -> bool {
-    !k.serial && k.body.iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty()))
+    !k.serial && k.recurrence.is_none() && k.body.iter().all(|s| matches!(s, Stmt::Store { axes, .. } if axes.is_empty()))
 }
 
 /// How dear an expression is, in additions; and how many loads it has.
@@ -391,7 +393,7 @@ fn epilogue(p: &Program, u: &Uses, c: usize) -> Option<(usize, usize, Kernel)> {
     }
     live_reads(reader).into_iter().find_map(|b| {
         let &[w] = u.writers(b) else { return None };
-        if w >= c || p.kernels[w].serial {
+        if w >= c || p.kernels[w].serial || p.kernels[w].recurrence.is_some() {
             return None;
         }
         let place = merged_place(p, u, w, c)?;

@@ -23,7 +23,7 @@ pub fn unpack(p: &Program) -> (Vec<Option<i64>>, i64) {
             let others = p.kernels.iter().enumerate().filter(|(j, _)| *j != i);
             p.buffer(*b).kind == BufferKind::Temp && others.into_iter().all(|(_, k)| !k.writes().contains(b))
         };
-        if k.serial || !k.symbols().is_empty() || !k.reads().iter().all(known) || !k.writes().iter().all(own) {
+        if k.serial || k.recurrence.is_some() || !k.symbols().is_empty() || !k.reads().iter().all(known) || !k.writes().iter().all(own) {
             continue;
         }
         let bytes = |b: &BufferId| align(&Plan::bytes_of(p.buffer(*b).dtype, &p.buffer(*b).elements())).as_const();

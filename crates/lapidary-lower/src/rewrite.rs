@@ -1,7 +1,7 @@
 //! Rebuilding kernels: expressions of one kernel copied into another with axes and loads replaced.
 
 use lapidary_ir::{DType, Dim};
-use lapidary_kernel::{Axis, AxisId, BufferId, Expr, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LocalId, Stmt};
+use lapidary_kernel::{Axis, AxisId, BufferId, Expr, ExprId, ExprKind, Guard, Index, Kernel, KernelBuilder, LocalId, Recurrence, Stmt};
 use rustc_hash::FxHashMap;
 
 /// A load met while copying, its indices already in terms of the new kernel.
@@ -190,6 +190,8 @@ pub fn shell(from: &Kernel, map: &AxisMap) -> KernelBuilder {
     new.axes = map.axes.clone();
     new.parallel = map.parallel;
     new.serial = from.serial;
+    // A single step is none: all kernels of the recurrence lose the axis alike.
+    new.recurrence = from.recurrence.and_then(|r| map.list[r.axis.0 as usize].first().map(|axis| Recurrence { axis: *axis, ..r }));
     new.locals = from.locals.clone();
     for l in &mut new.locals {
         l.axes = l.axes.iter().flat_map(|a| map.list[a.0 as usize].clone()).collect();
@@ -237,7 +239,7 @@ pub fn normalize(mut k: Kernel) -> Kernel {
     k
 }
 
-/// An axis `a` that occurs as `a floordiv d` or `a mod d`, with `d` a divisor of its extent.
+/// An axis `a` that occurs as `a floordiv d` or `a mod d`, with `d` a divisor of its extent. The kernels of a recurrence share their first axes.
 fn splittable(k: &Kernel) -> Option<(AxisId, Dim, Dim)> {
     let live = k.live_exprs();
     let mut found = None;
@@ -245,6 +247,7 @@ fn splittable(k: &Kernel) -> Option<(AxisId, Dim, Dim)> {
         for (a, _) in i.terms() {
             if let lapidary_kernel::Atom::FloorDiv(x, d) | lapidary_kernel::Atom::Mod(x, d) = a
                 && let Some(axis) = x.as_axis()
+                && usize::from(axis.0) >= k.leading()
                 && let Some(outer) = k.extent(axis).exact_div(d)
                 && outer.as_const() != Some(1)
                 && found.is_none()

@@ -27,7 +27,7 @@ pub fn choose(p: &Program, k: &Kernel) -> Schedule {
     // Few elements leave most of a vector empty, however they lie.
     let fills = |a: &AxisId| k.extent(*a).as_const().is_none_or(|e| e >= FEW_ELEMENTS);
     let best = |axes: &[AxisId]| axes.iter().copied().max_by_key(|a| (fills(a), contiguity(p, k, *a), a.0));
-    let parallel: Vec<AxisId> = k.parallel_axes().collect();
+    let parallel: Vec<AxisId> = k.free_axes().collect();
     let along_parallel = best(&parallel);
     if local.is_empty() {
         return match along_parallel {

@@ -1,6 +1,6 @@
 //! Runs of kernels that are computed strip by strip. Where each kernel of a run reads what the one before wrote, at the same points of its
 //! first axes, those points can be taken one after the other through the whole run: what lies between stays in the cache and in the memory of
-//! one thread.
+//! one thread. The steps of a recurrence must be taken so.
 
 use crate::chooser::Chooser;
 use crate::typical;
@@ -23,13 +23,22 @@ const LEAST_STRIP_BYTES: i64 = 8 << 10;
 /// Rows that fill the register tile of a contraction twice: two of seven.
 const LEAST_ROWS: i64 = 14;
 
-/// Finds the runs, and makes their contractions take strips one by one; `unpacked` tells what is computed once for each context.
+/// Finds the runs, and makes their contractions take strips one by one; `unpacked` tells what is computed once for each context. In order of
+/// their kernels.
 pub fn assign(p: &mut Program, unpacked: &[Option<i64>], choices: &mut Chooser) -> Vec<Strips> {
     let mut out = vec![];
     // Schedules change below, what kernels read and write does not.
     let uses = Uses::of(p);
+    let mut recurrences = p.recurrences().into_iter().peekable();
     let mut first = 0;
-    while first + 1 < p.kernels.len() {
+    while first < p.kernels.len() {
+        if let Some(mut steps) = recurrences.next_if(|s| s.first == first) {
+            let private: Vec<BufferId> = p.buffer_ids().filter(|b| within_steps(p, &uses, &steps, *b)).collect();
+            (steps.private, steps.private_bytes) = privately(p, &steps, &private);
+            first += steps.kernels;
+            out.push(steps);
+            continue;
+        }
         match run_from(p, &uses, unpacked, first, choices) {
             Some(strips) => {
                 let kernels = strips.kernels;
@@ -94,19 +103,41 @@ fn pays(p: &Program, first: usize, private: &[BufferId], axes: usize) -> bool {
 
 /// The strips of a run from kernel `first` on, with these buffers between.
 fn strips(p: &Program, first: usize, private: &[BufferId], axes: usize) -> Strips {
-    let last = first + private.len();
     let k = &p.kernels[first];
     let count = k.parallel_axes().take(axes).fold(Dim::from(1), |n, a| &n * k.extent(a));
+    let kernels = private.len() + 1;
+    let mut out = Strips { first, kernels, axes, count, each: Dim::from(1), private: vec![], private_bytes: Dim::from(0) };
+    (out.private, out.private_bytes) = privately(p, &out, private);
+    out
+}
+
+/// The places in scratch memory of a strip of each of these buffers, and the bytes of all of them.
+fn privately(p: &Program, strips: &Strips, private: &[BufferId]) -> (Vec<(BufferId, Vec<usize>, Dim)>, Dim) {
     let mut offsets = vec![];
     let mut end = Dim::from(0);
     for b in private {
-        let dims = strip_dims(p, first, last, *b, axes);
+        let dims = strip_dims(p, strips, *b);
         let buffer = p.buffer(*b);
         let elements = buffer.dims.iter().enumerate().filter(|(d, _)| !dims.contains(d)).fold(Dim::from(1), |n, (_, d)| &n * d);
         offsets.push((*b, dims, end.clone()));
         end = &end + &align(&Plan::bytes_of(buffer.dtype, &elements));
     }
-    Strips { first, kernels: last + 1 - first, axes, count, private: offsets, private_bytes: end }
+    (offsets, end)
+}
+
+/// Whether a temporary is written by one kernel of a recurrence, and read by later ones in the same step only.
+fn within_steps(p: &Program, uses: &Uses, steps: &Strips, b: BufferId) -> bool {
+    let (&[writer], readers) = (uses.writers(b), uses.readers(b)) else { return false };
+    let run = writer + 1..steps.range().end;
+    if p.buffer(b).kind != BufferKind::Temp || writer < steps.first || !readers.iter().all(|r| run.contains(r)) {
+        return false;
+    }
+    let stored = stored(&p.kernels[writer], b);
+    let same = |a: AxisId| {
+        let dim = dim_of(&stored, a);
+        dim.is_some() && readers.iter().all(|r| dim_of(&loaded(&p.kernels[*r], b), a) == dim)
+    };
+    (0..steps.axes as u16).all(|a| same(AxisId(a)))
 }
 
 /// The bytes of a contraction's packed operand, where it is not one of the strips' own.
@@ -135,7 +166,8 @@ pub fn between(p: &Program, uses: &Uses, at: usize) -> Option<BufferId> {
     let (k, next) = (&p.kernels[at], p.kernels.get(at + 1)?);
     let &[b] = k.writes().as_slice() else { return None };
     let only = uses.writers(b) == [at] && uses.readers(b) == [at + 1];
-    (p.buffer(b).kind == BufferKind::Temp && only && !k.serial && !next.serial).then_some(b)
+    let alone = |k: &Kernel| !k.serial && k.recurrence.is_none();
+    (p.buffer(b).kind == BufferKind::Temp && only && alone(k) && alone(next)).then_some(b)
 }
 
 /// What lies between kernel `at` and `next`, and how many first axes it is written and read along alike.
@@ -194,10 +226,10 @@ fn loaded(k: &Kernel, b: BufferId) -> Vec<&Vec<Index>> {
 }
 
 /// The dims of a private buffer that the strips' axes walk.
-fn strip_dims(p: &Program, first: usize, last: usize, b: BufferId, axes: usize) -> Vec<usize> {
-    let writer = (first..=last).find(|i| p.kernels[*i].writes().contains(&b)).unwrap_or(first);
+fn strip_dims(p: &Program, strips: &Strips, b: BufferId) -> Vec<usize> {
+    let writer = strips.range().find(|i| p.kernels[*i].writes().contains(&b)).unwrap_or(strips.first);
     let stored = stored(&p.kernels[writer], b);
-    (0..axes as u16).filter_map(|a| dim_of(&stored, AxisId(a))).collect()
+    (0..strips.axes as u16).filter_map(|a| dim_of(&stored, AxisId(a))).collect()
 }
 
 /// A contraction takes the strips' axes as its first batch axes, so that its pieces come strip by strip.

@@ -122,7 +122,7 @@ pub(crate) const REDUCE: &[(&str, ReduceOp)] =
 /// Words with a meaning of their own: no buffer, axis or local is called so.
 pub(crate) const RESERVED: &[&str] = &[
     "and", "axes", "ceildiv", "check", "const", "else", "false", "floordiv", "for", "from", "in", "inf", "kernel", "let", "local", "nan", "or",
-    "out", "par", "program", "schedule", "select", "serial", "temp", "true", "when", "within", "xor",
+    "out", "par", "program", "recur", "schedule", "select", "serial", "temp", "true", "when", "within", "xor",
 ];
 
 /// The dtype that a function of an operand of this dtype gives.

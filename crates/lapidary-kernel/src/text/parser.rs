@@ -194,6 +194,15 @@ impl Scope<'_> {
                 self.k.kernel_mut().body.push(Stmt::Let { local, value });
                 Ok(())
             }
+            Token::Word("recur") => {
+                let Token::Number(text) = *lexer.peek()? else { return Err(lexer.unexpected("the recurrence's number")) };
+                lexer.next()?;
+                let number = text.parse().map_err(|_| lexer.error_last(format!("'{text}' is not a recurrence's number")))?;
+                lexer.expect_word("along")?;
+                let axis = self.axis(lexer)?;
+                self.k.recurrence(number, axis);
+                Ok(())
+            }
             Token::Word("schedule") => {
                 let s = self.schedule(lexer)?;
                 self.k.kernel_mut().schedule = Some(s);

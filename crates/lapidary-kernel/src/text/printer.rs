@@ -89,6 +89,9 @@ impl Printer<'_> {
         if self.k.parallel < self.k.axes.len() {
             let _ = writeln!(out, "{indent}  axes {}", declared(self.k.parallel, self.k.axes.len()));
         }
+        if let Some(r) = self.k.recurrence {
+            let _ = writeln!(out, "{indent}  recur {} along {}", r.number, self.axis(r.axis));
+        }
         let assigned =
             |l: usize| self.k.body.iter().any(|s| matches!(s, Stmt::Let { local, .. } | Stmt::Reduce { local, .. } if local.0 as usize == l));
         for (i, l) in self.k.locals.iter().enumerate().filter(|(i, _)| !assigned(*i)) {

@@ -189,6 +189,7 @@ fn anonymous(kernel: &Kernel, program: &Program, buffers: &[BufferId]) -> (Kerne
     let mut k = kernel.clone();
     k.name = "".into();
     k.origin.clear();
+    k.recurrence = None;
     k.axes.iter_mut().for_each(|a| a.name = "".into());
     k.locals.iter_mut().for_each(|l| l.name = "".into());
     for e in &mut k.exprs {

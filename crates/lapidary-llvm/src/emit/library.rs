@@ -271,7 +271,7 @@ fn emit_profile(d: &mut Describer, plan: &Plan) -> V {
     ticks
 }
 
-/// A kernel function whose chunks are strips, each taken through all kernels of a run.
+/// A kernel function whose chunks are strips, or the steps of a recurrence, each taken through all kernels of a run before the next.
 fn emit_strips(d: &mut Describer, v: &Version, strips: &Strips, name: &str, sanitize: bool) -> V {
     let ir = d.ir;
     let f = ir.function(name, kernel_type(ir));
@@ -307,6 +307,8 @@ fn emit_strips(d: &mut Describer, v: &Version, strips: &Strips, name: &str, sani
         calls.push((ir.function(&v.body_name(step.body), kernel_type(ir)), table, size(d, &each)));
     }
     let (turn, done) = (ir.block(f), ir.block(f));
+    let each = size(d, &strips.each);
+    let (begin, end) = (ir.mul(begin, each), ir.mul(end, each));
     ir.cond_br(ir.icmp(IntCmp::LLVMIntSLT, begin, end), turn, done);
     let before = entry;
     ir.at_end(turn);

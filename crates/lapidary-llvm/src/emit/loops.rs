@@ -171,7 +171,8 @@ impl<'i, 'c> Emitter<'i, 'c> {
             } else if axes[..n].iter().all(|a| self.kernel.extent(*a).as_const() == Some(1)) {
                 rest
             } else {
-                let size = self.size(&extent)?;
+                // A strip may have no points: its first one is found, and then none is entered.
+                let size = self.size(&extent.maximum(&Dim::from(1)))?;
                 let (q, r) = self.split(rest, size);
                 rest = q;
                 r
