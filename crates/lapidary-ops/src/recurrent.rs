@@ -1,9 +1,17 @@
-//! What RNN, GRU and LSTM share: shapes, directions, sequence lengths, activations. Each operator gives the function of one step.
+//! What RNN, GRU and LSTM share: shapes, directions, sequence lengths, activations. Each operator gives the function of one step, and the
+//! kernels of one step.
+
+mod activations;
+mod lower;
+
+pub use activations::Activation;
+pub use lower::{Layer, Point, lower};
 
 use crate::cells::room;
 use crate::contract::{Extents, contract};
 use crate::numbers::{floats, store};
 use crate::{Datum, EvalCtx, InferCtx};
+use activations::activations;
 use lapidary_ir::{DType, Dim, Result, Shape};
 
 /// Shape rule: Y, Y_h, and Y_c where the operator has it. `gates` blocks of rows make up a weight.
@@ -72,6 +80,8 @@ pub struct Kind {
     pub peepholes: Option<usize>,
     /// The next state, in place; the second slice is the cell (empty where there is none).
     pub step: fn(&EvalCtx<'_>, &Step<'_>, &mut [f64], &mut [f64]),
+    /// The kernels of a step, given what the inputs contribute to it.
+    pub lower: fn(&mut Layer<'_, '_>) -> Result<()>,
 }
 
 /// Runs the layer over all directions and sequences.
@@ -110,7 +120,7 @@ pub fn eval(c: &EvalCtx<'_>, kind: &Kind) -> Result<Vec<Datum>> {
     let first_state = optional(Some(5), directions * batch * hidden)?;
     let first_cell = optional(kind.initial_cell, directions * batch * hidden)?;
     let peepholes = optional(kind.peepholes, directions * 3 * hidden)?;
-    let activations = activations(c, kind.activations, directions)?;
+    let activations = activations(attrs, kind.activations, directions).map_err(|e| c.error("attribute-value", e))?;
     let clip = attrs.float("clip").map(f64::from).filter(|v| *v > 0.0);
     let (xs, ws, rs) = (floats(c, x)?, floats(c, w)?, floats(c, r)?);
 
@@ -172,58 +182,6 @@ pub fn eval(c: &EvalCtx<'_>, kind: &Kind) -> Result<Vec<Datum>> {
     let mut out = vec![store(x.dtype(), &sizes, &all)?.into(), store(x.dtype(), &last_sizes, &last)?.into()];
     if kind.initial_cell.is_some() {
         out.push(store(x.dtype(), &last_sizes, &last_cell)?.into());
-    }
-    Ok(out)
-}
-
-/// A function of one number, with its two parameters.
-pub struct Activation {
-    f: fn(f64, f64, f64) -> f64,
-    alpha: f64,
-    beta: f64,
-}
-
-impl Activation {
-    pub fn of(&self, x: f64) -> f64 {
-        (self.f)(x, self.alpha, self.beta)
-    }
-}
-
-/// Name in lower case, function, defaults of alpha and beta where it takes them.
-type Row = (&'static str, fn(f64, f64, f64) -> f64, Option<f64>, Option<f64>);
-
-const ACTIVATIONS: &[Row] = &[
-    ("relu", |x, _, _| x.max(0.0), None, None),
-    ("tanh", |x, _, _| x.tanh(), None, None),
-    ("sigmoid", |x, _, _| 1.0 / (1.0 + (-x).exp()), None, None),
-    ("affine", |x, a, b| a * x + b, Some(1.0), Some(0.0)),
-    ("leakyrelu", |x, a, _| if x >= 0.0 { x } else { a * x }, Some(0.01), None),
-    ("thresholdedrelu", |x, a, _| if x >= a { x } else { 0.0 }, Some(1.0), None),
-    ("scaledtanh", |x, a, b| a * (b * x).tanh(), Some(1.0), Some(1.0)),
-    ("hardsigmoid", |x, a, b| (a * x + b).clamp(0.0, 1.0), Some(0.2), Some(0.5)),
-    ("elu", |x, a, _| if x >= 0.0 { x } else { a * x.exp_m1() }, Some(1.0), None),
-    ("softsign", |x, _, _| x / (1.0 + x.abs()), None, None),
-    ("softplus", |x, _, _| x.max(0.0) + (-x.abs()).exp().ln_1p(), None, None),
-];
-
-/// The functions of all directions; parameters are handed out in order to those that take them.
-fn activations(c: &EvalCtx<'_>, default: &[&str], directions: usize) -> Result<Vec<Activation>> {
-    let names: Vec<String> = match c.node.attrs.get("activations") {
-        Some(lapidary_ir::Attr::Strs(v)) => v.iter().map(|s| String::from_utf8_lossy(s).to_lowercase()).collect(),
-        _ => (0..directions).flat_map(|_| default).map(|s| s.to_string()).collect(),
-    };
-    if names.len() != default.len() * directions {
-        return Err(c.error("attribute-value", format!("{} activations for {directions} directions", names.len())).into());
-    }
-    let mut alphas = c.node.attrs.floats("activation_alpha").unwrap_or(&[]).iter();
-    let mut betas = c.node.attrs.floats("activation_beta").unwrap_or(&[]).iter();
-    let mut out = vec![];
-    for name in names {
-        let Some((_, f, alpha, beta)) = ACTIVATIONS.iter().find(|a| a.0 == name) else {
-            return Err(c.error("attribute-value", format!("activation '{name}' is not known")).into());
-        };
-        let take = |default: &Option<f64>, from: &mut std::slice::Iter<'_, f32>| default.map_or(0.0, |d| from.next().map_or(d, |v| f64::from(*v)));
-        out.push(Activation { f: *f, alpha: take(alpha, &mut alphas), beta: take(beta, &mut betas) });
     }
     Ok(out)
 }
