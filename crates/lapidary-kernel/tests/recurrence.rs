@@ -58,10 +58,10 @@ fn its_kernels_are_one_run() {
 #[test]
 fn what_is_no_recurrence_is_named() {
     let cases = [
-        ("par d < 2, s < T\n    recur 3 along s\n    y", "par d < 2, s < T + 1\n    recurrence 3 along s\n    y", "its steps are not those"),
+        ("par d < 2, s < T\n    recur 3 along s\n    y", "par d < 2, s < T + 1\n    recur 3 along s\n    y", "its steps are not those"),
         ("kernel next {\n    par d < 2, s < T", "kernel next {\n    par s < T, d < 2", "its steps are not those"),
         ("kernel next", "kernel next serial", "a serial kernel is part of a recurrence"),
-        ("par d < 2, s < T\n    recur 3 along s\n    t", "par d < 2\n    axes s < T\n    recurrence 3 along s\n    t", "no parallel axis"),
+        ("par d < 2, s < T\n    recur 3 along s\n    t", "par d < 2\n    axes s < T\n    recur 3 along s\n    t", "no parallel axis"),
         ("  kernel next", "  kernel between {\n    par d < 2\n    t[d, 0] = 0\n  }\n\n  kernel next", "another kernel stands between"),
         ("s + 1]\n", "s + 1]\n    schedule map { vector: s }\n", "the vector axis is not parallel"),
         ("s + 1]\n", "s + 1]\n    schedule map { vector: d }\n", "the vector axis is not parallel"),
