@@ -41,7 +41,7 @@ pub struct Pool {
     in_run: AtomicU32,
     /// False where there are more threads than CPUs: who spins then takes a CPU from who works.
     may_spin: bool,
-    /// Of the thread that runs the context, as are the next two.
+    /// Of the thread that runs the context, as are the next three.
     neighbours: UnsafeCell<Neighbours>,
     /// When this run had the first kernel for all threads; 0 before.
     since: Cell<i64>,
@@ -151,15 +151,17 @@ impl Pool {
         if since != 0 && self.may_spin {
             let now = sys::now();
             let worked = now.wrapping_sub(since);
-            if self.timed.replace(worked >= TIMED) {
+            // SAFETY: only the thread that runs the context comes here.
+            let neighbours = unsafe { &mut *self.neighbours.get() };
+            // Short runs, too, end the time alone.
+            if self.timed.replace(worked >= TIMED) || neighbours.alone() {
                 let on_cpu = sys::thread_time().wrapping_sub(self.thread_since.get());
-                // SAFETY: as above.
-                unsafe { (*self.neighbours.get()).after_run(now, worked, on_cpu) }
+                neighbours.after_run(now, worked, on_cpu);
             }
         }
     }
 
-    /// Runs chunks `0 .. n_chunks` of `kernel` on all threads.
+    /// Runs chunks `0 .. n_chunks` of `kernel` on all threads, or on the calling one alone beside busy neighbours.
     ///
     /// # Safety
     /// Between `begin` and `end`, on the thread that runs the context; the kernel keeps the rules of `abi`.

@@ -10,7 +10,7 @@ use lapidary_ir::{DType, Diagnostic, Dim, Result};
 use lapidary_kernel::{AxisId, Block, BufferId, Cpu, ExprKind, Index, Kernel, Program, Stmt, Tile, linearize};
 use std::ops::Deref;
 
-/// Multiply-adds of a chunk where rows or columns are known at run time only: some tens of microseconds.
+/// Multiply-adds of a chunk at most: some tens of microseconds.
 const CHUNK_PRODUCTS: i64 = 4 << 20;
 /// Multiply-adds that are worth a chunk: some microseconds.
 const LEAST_PRODUCTS: i64 = 512 << 10;

@@ -153,13 +153,13 @@ pub fn max_vectors(cpu: Cpu) -> i64 {
 
 /// `void tile(ptr rows, i64 taps, i64 kc, i64 a_stride, ptr b, i64 b_tap, i64 b_k, i64 b_panel, ptr out, i64 n_rows, i64 n_vectors)`
 ///
-/// `rows` holds `MR` pointers per tap, `MR` is [`TABLE_ROWS`]. Strides are in units of 4 bytes: an f32, or the four codes of
+/// `rows` holds [`TABLE_ROWS`] pointers per tap. Strides are in units of 4 bytes: an f32, or the four codes of
 /// a step, of which there are `kc`. `out` gets the sums, row by row.
 ///
 /// Before the counts stand an address, and the bytes by which it moves on with every step: what is read there next is fetched into the second-level
 /// cache meanwhile; and the distance of the rows of `out`.
 ///
-/// Weights in blocks: a tap is a block, a step a word of codes, and there are five pointers instead: scales and offsets of the first
+/// Weights in blocks: a tap is a block, a step a word of codes, `out` has rows of `max_vectors` vectors, and there are five pointers instead: scales and offsets of the first
 /// panel (`[panels, taps, 16]` f32), scales (f32), what to take away (i32) and offsets (f32) of the first row (`[rows, taps]`).
 pub fn tile_type(ir: &Ir, factors: Factors) -> T {
     let mut arguments = micro_arguments(ir, factors);
