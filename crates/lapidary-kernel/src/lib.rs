@@ -18,6 +18,7 @@ mod plan;
 mod program;
 mod schedule;
 pub mod text;
+pub mod typical;
 mod verify;
 
 pub use blocked::{Blocked, Blocks, PANEL};

@@ -4,9 +4,9 @@
 
 use crate::rewrite::{AxisMap, Copier, copy_stmt, shell};
 use crate::uses::Uses;
-use crate::{schedule, strips, typical};
+use crate::{schedule, strips};
 use lapidary_ir::Dim;
-use lapidary_kernel::{Atom, Axis, AxisId, BAND, BufferId, ExprKind, Guard, Index, Kernel, Program, Schedule, Stmt};
+use lapidary_kernel::{Atom, Axis, AxisId, BAND, BufferId, ExprKind, Guard, Index, Kernel, Program, Schedule, Stmt, typical};
 
 /// The dim of rows: images are the first.
 const ROWS: usize = 1;

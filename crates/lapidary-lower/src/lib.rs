@@ -18,7 +18,6 @@ mod schedule;
 mod stems;
 mod strips;
 mod tied;
-mod typical;
 mod uses;
 mod winograd;
 

@@ -3,10 +3,11 @@
 //! one thread. The steps of a recurrence must be taken so.
 
 use crate::chooser::Chooser;
-use crate::typical;
 use crate::uses::Uses;
 use lapidary_ir::Dim;
-use lapidary_kernel::{AxisId, BAND, BufferId, BufferKind, Expr, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align};
+use lapidary_kernel::{
+    AxisId, BAND, BufferId, BufferKind, Expr, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, WINOGRAD, align, typical,
+};
 
 /// Bytes between two kernels from which on strips are worth their shorter loops: they leave the caches nearest to a core.
 const LEAST_BYTES: i64 = 2 << 20;

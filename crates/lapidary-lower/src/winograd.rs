@@ -13,10 +13,9 @@
 use crate::chooser::Chooser;
 use crate::contract::{self, Contract};
 use crate::rewrite::{AxisMap, Copier, LoadSite, copy_stmt};
-use crate::typical;
 use lapidary_ir::{DType, Dim, Dims, Name, Result};
 use lapidary_kernel::{
-    AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD,
+    AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Guard, Index, Kernel, KernelBuilder, PANEL, Program, Stmt, WINOGRAD, typical,
 };
 
 /// Taps of the kernel along an axis.

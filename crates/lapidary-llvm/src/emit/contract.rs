@@ -1,7 +1,7 @@
 //! Contractions: a register tile, and around it blocks of rows and columns that stay in the caches. Convolutions are contractions whose
 //! rows of A are found by index arithmetic.
 
-use super::expr::{Emitter, Place};
+use super::expr::{Ahead, Emitter, Place};
 use super::ir::{IntCmp as I, V};
 use super::operands::{BlockOperands, Operands};
 use super::scope::AxisValue;
@@ -476,6 +476,8 @@ impl Emitter<'_, '_> {
             }
             let w = self.begin_when(if masked { ir.not(full) } else { full });
             self.vector = Some(c.n);
+            // What the next tile adds to its sums, and where they go, comes from memory while it multiplies.
+            self.ahead = c.m.last().map(|m| Ahead { axis: *m, points: c.tile_rows, stores: true });
             if masked {
                 let left = ir.sub(columns, column);
                 self.mask = Some(ir.icmp(I::LLVMIntSLT, ir.iota(LANES), ir.splat(left, LANES)));
@@ -496,6 +498,7 @@ impl Emitter<'_, '_> {
                     Stmt::Reduce { .. } => return Err(self.broken("a second sum in a contraction")),
                 }
             }
+            self.ahead = None;
             self.vector = None;
             self.mask = None;
             self.end_when(w, &[], &[]);

@@ -52,6 +52,15 @@ impl Dep {
     }
 }
 
+/// A point that comes later.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    pub axis: AxisId,
+    pub points: i64,
+    /// What is written there is fetched, too: cores read a line before they write it.
+    pub stores: bool,
+}
+
 /// Emits one kernel.
 pub struct Emitter<'i, 'c> {
     scopes: Scopes<'i, 'c>,
@@ -65,8 +74,8 @@ pub struct Emitter<'i, 'c> {
     /// Lanes that take part, where not all do.
     pub mask: Option<V>,
     pub places: Vec<Option<Place>>,
-    /// What vectors read at the point after the next along this axis is fetched.
-    pub ahead: Option<AxisId>,
+    /// What vectors read so many points further along this axis is fetched, and where contractions write.
+    pub ahead: Option<Ahead>,
     /// From this level on every guard is known to hold.
     pub inside: Option<usize>,
     deps: Vec<Option<Dep>>,

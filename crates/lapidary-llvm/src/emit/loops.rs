@@ -1,6 +1,6 @@
 //! The loops of a nest: over tiles, rows, vectors with a tail, and the axes of statements.
 
-use super::expr::{Emitter, Place, Pointer};
+use super::expr::{Ahead, Emitter, Place, Pointer};
 use super::ir::{IntCmp as I, Ir, V};
 use super::nest::Nest;
 use lapidary_ir::{Dim, Result};
@@ -8,6 +8,8 @@ use lapidary_kernel::{AxisId, ExprKind, Index, Stmt};
 
 /// Partial results of a long reduction: enough to hide the latency of an addition.
 const PARTS: i64 = 4;
+/// Points of the loop around that vectors are fetched ahead.
+const FETCHED_AHEAD: i64 = 2;
 
 /// Points of the vector axis.
 pub struct Stretch {
@@ -65,7 +67,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         } else {
             let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
             let start = self.coordinates(&nest.rows, first)?;
-            self.ahead = nest.ahead;
+            self.ahead = nest.ahead.map(|axis| Ahead { axis, points: FETCHED_AHEAD, stores: false });
             self.each_row(&nest.rows, first, last, &start, &mut |s| match across {
                 None => s.point(nest),
                 Some(axis) => {

@@ -1,14 +1,19 @@
 //! Reading and writing elements: buffers and local arrays, one element or one for each lane.
 
-use super::expr::{Emitter, Place, Pointer};
+use super::expr::{Ahead, Emitter, Place, Pointer};
 use super::index::Access;
 use super::ir::{IntCmp as I, Ir, V};
 use super::types;
 use lapidary_ir::{DType, Dim, Result};
-use lapidary_kernel::{BufferId, ExprId, Guard, Index, LocalId, linearize};
+use lapidary_kernel::{Buffer, BufferId, ExprId, Guard, Index, LocalId, linearize, typical};
 
-/// Points of the loop around that vectors are fetched ahead.
-const FETCHED_AHEAD: i64 = 2;
+/// Smaller buffers stay in the cache of a core.
+const FAR_BYTES: i64 = 512 << 10;
+
+/// Whether what a buffer holds comes from beyond the caches of a core.
+pub fn is_far(b: &Buffer) -> bool {
+    typical::elements(&b.dims).saturating_mul(b.dtype.bits() as i64) / 8 >= FAR_BYTES
+}
 
 impl Emitter<'_, '_> {
     pub fn load(&mut self, buffer: BufferId, dtype: DType, index: &[Index], guard: &Guard, otherwise: Option<ExprId>) -> Result<V> {
@@ -30,8 +35,7 @@ impl Emitter<'_, '_> {
             }
         };
         let otherwise = otherwise.map(|e| self.expr(e)).transpose()?;
-        let step = self.ahead.and_then(|a| flat.coefficient(a));
-        let ahead = step.map(|c| self.size(&(&c * &Dim::from(FETCHED_AHEAD * bytes as i64)))).transpose()?;
+        let ahead = self.bytes_ahead(self.ahead, buffer, &flat, bytes)?;
         let (lanes, mask, zeros) = (self.lanes, self.mask, self.zeros);
         let v = {
             let ir = self.ir;
@@ -180,6 +184,12 @@ impl Emitter<'_, '_> {
         self.put(access, v, Self::local_bytes(dtype) as u32, None);
         Ok(())
     }
+    /// How far what is fetched lies behind what is read or written at this point, if anything is.
+    fn bytes_ahead(&mut self, ahead: Option<Ahead>, buffer: BufferId, flat: &Index, bytes: u32) -> Result<Option<V>> {
+        let Some(a) = ahead.filter(|_| is_far(self.program.buffer(buffer))) else { return Ok(None) };
+        let step = flat.coefficient(a.axis).filter(|c| c.as_const() != Some(0));
+        step.map(|c| self.size(&(&c * &Dim::from(a.points * bytes as i64)))).transpose()
+    }
     fn put(&mut self, access: Access, v: V, bytes: u32, each: Option<V>) {
         let ir = self.ir;
         let mask = both(ir, self.mask, each);
@@ -224,7 +234,11 @@ impl Emitter<'_, '_> {
             return self.store_packed(base, (i, last), dtype, v, same);
         }
         let bytes = types::bytes(dtype);
-        let access = self.access(base, bytes as i64, &linearize(index, &b.dims))?;
+        let flat = linearize(index, &b.dims);
+        let access = self.access(base, bytes as i64, &flat)?;
+        if let (Access::Row(p), Some(by)) = (&access, self.bytes_ahead(self.ahead.filter(|a| a.stores), buffer, &flat, bytes)?) {
+            self.ir.prefetch(self.ir.gep_bytes(*p, by));
+        }
         if matches!(access, Access::One(_)) && (self.ir.is_vec(v) || each.is_some()) {
             return Err(self.broken("many points store to one element"));
         }

@@ -2,8 +2,9 @@
 //! the statements, or nowhere. `loops` and `statements` emit it.
 
 use super::expr::{Emitter, broken};
+use super::memory;
 use lapidary_ir::{Dim, Result};
-use lapidary_kernel::{AxisId, BinaryOp, BufferId, ExprKind, Kernel, Plan, Program, Schedule, Stmt, UnaryOp, linearize};
+use lapidary_kernel::{AxisId, BinaryOp, ExprKind, Kernel, Program, Schedule, Stmt, UnaryOp, linearize};
 use std::collections::BTreeSet;
 
 /// Work that one chunk should hold, in units of about 0.1 ns: some microseconds, so that claiming it costs little, and kernels of ten
@@ -15,8 +16,6 @@ const TILE_WORK: i64 = 300_000;
 const MANY_ROWS: i64 = 16;
 /// Vectors that a point must read for it to be worth fetching them ahead: fewer are found by the machine.
 const MANY_READS: usize = 16;
-/// Smaller buffers stay in the cache of a core.
-const FAR_BYTES: i64 = 512 << 10;
 /// Rows that share what is read once per vector.
 const STATIONARY_ROWS: i64 = 32;
 
@@ -107,13 +106,8 @@ impl Nest {
 /// Whether each point of a map is computed from many elements, as the transforms of tiles do, which lie in memory or in the last cache.
 fn reads_much(kernel: &Kernel, program: &Program) -> bool {
     let map = matches!(kernel.schedule, Some(Schedule::Map { .. }));
-    // With symbols at 1: the sizes of batches.
-    let far = |b: BufferId| {
-        let b = program.buffer(b);
-        Plan::bytes_of(b.dtype, &b.elements()).eval(&|_| Some(1)).is_some_and(|n| n >= FAR_BYTES)
-    };
     let loads = kernel.exprs.iter().zip(kernel.live_exprs()).filter(|(e, live)| match e.kind {
-        ExprKind::Load { buffer, .. } => *live && far(buffer),
+        ExprKind::Load { buffer, .. } => *live && memory::is_far(program.buffer(buffer)),
         _ => false,
     });
     map && loads.count() >= MANY_READS
