@@ -81,27 +81,35 @@ fn a_tile_that_does_not_fit_is_refused() {
 
 #[test]
 fn every_algorithm_gives_the_same_convolution() {
-    let weights = constant("w", &random(DType::F32, &[32, 32, 3, 3], 2));
-    let source = format!(
-        "graph @g(%x: f32[1, 32, 24, 24]) {{\n{weights}  %c = Conv(%x, %w) {{pads=[1, 1, 1, 1]}} : f32[1, 32, 24, 24]\n  \
-         %y = Relu(%c) : f32[1, 32, 24, 24]\n  return %y\n}}\n"
-    );
-    let (graph, x) = (parsed(&source), random(DType::F32, &[1, 32, 24, 24], 1));
-    let want = evaluate(&graph, vec![Datum::from(x.clone())]).unwrap();
-    let made = lowered(&graph, Choices::default()).choices;
-    let name = made.algorithms.keys().next().unwrap().clone();
     let Some(cpu) = [Cpu::X86V4, Cpu::X86V3].into_iter().find(|c| has(*c)) else { return };
-    for algorithm in [Algorithm::Direct, Algorithm::F2, Algorithm::F4] {
-        for strips in [false, true] {
-            let mut choices = Choices { algorithms: [(name.clone(), algorithm)].into(), ..Choices::default() };
-            if algorithm != Algorithm::Direct {
-                choices.strips.insert(format!("winograd:inputs {name}"), strips);
+    // With and without what tiles have too much, at the beginning and at the end.
+    for (stride, [h, v], pads, [oh, ov]) in [
+        (1, [24, 24], [1, 1, 1, 1], [24, 24]),
+        (2, [32, 48], [1, 1, 1, 1], [16, 24]),
+        (2, [31, 45], [0, 0, 1, 2], [15, 23]),
+        (2, [17, 33], [0; 4], [8, 16]),
+    ] {
+        let weights = constant("w", &random(DType::F32, &[48, 32, 3, 3], 2));
+        let source = format!(
+            "graph @g(%x: f32[1, 32, {h}, {v}]) {{\n{weights}  %c = Conv(%x, %w) {{pads={pads:?}, strides=[{stride}, {stride}]}} : f32[1, 48, {oh}, {ov}]\n  \
+             %y = Relu(%c) : f32[1, 48, {oh}, {ov}]\n  return %y\n}}\n"
+        );
+        let (graph, x) = (parsed(&source), random(DType::F32, &[1, 32, h, v], 1));
+        let want = evaluate(&graph, vec![Datum::from(x.clone())]).unwrap();
+        let made = lowered(&graph, Choices::default()).choices;
+        let name = made.algorithms.keys().next().unwrap().clone();
+        for algorithm in [Algorithm::Direct, Algorithm::F2, Algorithm::F4] {
+            for strips in [false, true] {
+                let mut choices = Choices { algorithms: [(name.clone(), algorithm)].into(), ..Choices::default() };
+                if algorithm != Algorithm::Direct {
+                    choices.strips.insert(format!("winograd:inputs {name}"), strips);
+                }
+                let plan = lowered(&graph, choices.clone());
+                assert_eq!(plan.choices.algorithms, choices.algorithms);
+                assert_eq!(plan.strips.len(), usize::from(strips && algorithm != Algorithm::Direct));
+                let got = run(&plan, cpu, &x, &format!("{stride}{h}{algorithm}{strips}"));
+                close(&format!("{algorithm} at stride {stride}, strips: {strips}"), &got, want[0].as_tensor().unwrap(), 2e-5);
             }
-            let plan = lowered(&graph, choices.clone());
-            assert_eq!(plan.choices.algorithms, choices.algorithms);
-            assert_eq!(plan.strips.len(), usize::from(strips && algorithm != Algorithm::Direct));
-            let got = run(&plan, cpu, &x, &format!("{algorithm}{strips}"));
-            close(&format!("{algorithm}, strips: {strips}"), &got, want[0].as_tensor().unwrap(), 2e-5);
         }
     }
 }
