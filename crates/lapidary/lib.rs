@@ -36,7 +36,7 @@ pub use lapidary_ir::{
 };
 pub use lapidary_ops::Datum;
 pub use lapidary_rewrite::{Check, CheckFailure, Effect, Ledger, Pipeline, Report, random_inputs};
-pub use model::{Backend, DimRange, Model, OpenOptions, PassOptions, SaveOptions};
+pub use model::{Backend, DimRange, FixedInput, Model, OpenOptions, PassOptions, SaveOptions};
 pub use native::{CompileOptions, Compiled, Emit, Library, LowerOptions, NodeReport, WeightsMode};
 
 /// What calibration notes about the values of a model.

@@ -3,7 +3,7 @@
 use crate::arrays::{self, Files, Port};
 use crate::native::{self, CompileOptions, Compiled, NativeExecutor};
 use crate::text;
-use lapidary_ir::{Diagnostic, Diagnostics, Dim, Graph, NodeId, Result, Severity, Type, nearest};
+use lapidary_ir::{Diagnostic, Diagnostics, Dim, Graph, NodeId, Result, Severity, Tensor, Type, nearest};
 use lapidary_onnx::{Access, ExpandLimits, ReadOptions, WriteOptions};
 use lapidary_ops::{Datum, EvalOptions, Facts, evaluate_with, infer_types, schema};
 use lapidary_passes::{Observations, PASSES};
@@ -123,6 +123,31 @@ impl DimRange {
         Ok(DimRange { symbol: symbol.trim().into(), low, high })
     }
 }
+
+/// The value that an input always has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FixedInput {
+    pub name: String,
+    /// Of each of its elements.
+    pub value: f64,
+}
+
+impl FixedInput {
+    /// Reads `NAME=VALUE`: a number, or `true` or `false`.
+    pub fn parse(text: &str) -> Result<FixedInput> {
+        let wrong = || Diagnostic::error("fixed-input", format!("'{text}' gives no input a value")).help("write NAME=16000, or NAME=true");
+        let (name, value) = text.rsplit_once('=').filter(|(n, _)| !n.is_empty()).ok_or_else(wrong)?;
+        let value = match value.trim() {
+            "true" => 1.0,
+            "false" => 0.0,
+            v => v.parse().map_err(|_| wrong())?,
+        };
+        Ok(FixedInput { name: name.trim().into(), value })
+    }
+}
+
+/// What makes the branches of control flow that are decided by constants the only ones.
+const DECIDED: &str = "fold-constants, canonicalize";
 
 impl Model {
     /// Opens an ONNX file, or a graph in Lapidary's own text form (`.lap`). Types are inferred, and every node is checked against ONNX's
@@ -260,6 +285,37 @@ impl Model {
         let g = expanded.graph();
         let run = evaluate_with(g, inputs, &EvalOptions::default(), &mut |v, d| tap(&g.value(v).name, d));
         run.map_err(|e| text::with_lines(g, e))
+    }
+    /// Takes inputs away that always have the same value, and the branches that are then never taken.
+    ///
+    /// # Errors
+    /// A name that is no input; inputs whose size is not known; values that their types do not hold.
+    pub fn fix_inputs(&mut self, inputs: &[FixedInput]) -> Result<()> {
+        for f in inputs {
+            let wrong = |why: String| Diagnostic::error("fixed-input", why);
+            let g = &mut self.onnx.graph;
+            let Some(old) = g.inputs().iter().copied().find(|v| *g.value(*v).name == *f.name) else {
+                let names: Vec<&str> = g.inputs().iter().map(|v| &*g.value(*v).name).collect();
+                let help = nearest(&f.name, names.iter().copied())
+                    .map_or_else(|| format!("the inputs are: {}", names.join(", ")), |n| format!("did you mean '{n}'?"));
+                return Err(wrong(format!("there is no input '{}'", f.name)).help(help).into());
+            };
+            let (ty, dtype) = (g.ty(old).clone(), g.ty(old).dtype());
+            let sizes = ty.dims().and_then(|dims| dims.iter().map(|d| d.as_const()?.try_into().ok()).collect::<Option<Vec<usize>>>());
+            let Some(sizes) = sizes else {
+                let e = wrong(format!("input '{}' is {ty}, and has no one size", f.name));
+                return Err(e.help("only an input of known size can be fixed").into());
+            };
+            let tensor = Tensor::from_f64(dtype, &sizes, &vec![f.value; sizes.iter().product()])?;
+            if tensor.to_f64().is_none_or(|v| v.iter().any(|x| *x != f.value && !dtype.is_float())) {
+                return Err(wrong(format!("input '{}' is {ty}, which does not hold {}", f.name, f.value)).into());
+            }
+            let name = g.fresh_name(&f.name);
+            let new = g.add_const(name, tensor);
+            g.replace_uses(old, new);
+            g.remove_input(old);
+        }
+        if inputs.is_empty() { Ok(()) } else { self.run_passes(DECIDED).map(drop) }
     }
     /// Fixes or bounds symbolic dims.
     ///

@@ -416,6 +416,29 @@ mod native {
     }
 
     #[test]
+    fn inputs_are_fixed() {
+        let w = Work::new();
+        let text = "graph @g(%x: f32[N], %rate: i64[], %scale: f32[M]) {\n  const %wide : i64[] = 16\n  %c = Equal(%rate, %wide)\n  %y = If(%c, %x) : f32[N]\n  \
+                    region then_branch() captures(%x: f32[N] = %x) {\n    %a = Neg(%x)\n    return %a\n  }\n  \
+                    region else_branch() captures(%x: f32[N] = %x) {\n    %b = Abs(%x)\n    return %b\n  }\n  return %y\n}\n";
+        fs::write(w.path("m.lap"), text).unwrap();
+        let graph = |fixed: &str, code| ends(code, &["compile", "-q", &w.text("m.lap"), "--emit", "graph", "--fix-input", fixed]);
+        for (fixed, taken, left) in [("rate=16", "Neg", "Abs"), ("rate=8", "Abs", "Neg")] {
+            let (printed, _) = graph(fixed, 0);
+            assert!(printed.contains(taken) && !printed.contains(left) && !printed.contains("If("), "{printed}");
+            assert!(!printed.contains("rate: ") && printed.contains("%x: f32[N]"), "{printed}");
+        }
+        for (fixed, why) in
+            [("rat=16", "'rate'"), ("rate=1.5", "does not hold 1.5"), ("scale=1", "no one size"), ("rate", "NAME=16000"), ("=1", "NAME=16000")]
+        {
+            let (_, message) = graph(fixed, 2);
+            assert!(message.contains(why), "{fixed}: {message}");
+        }
+        let (_, message) = ends(2, &["compile", "-q", &w.text("m.lap"), "-o", &w.text("libm.so"), "--cpu", "native"]);
+        assert!(message.contains("--fix-input") && !w.path("libm.so").exists(), "{message}");
+    }
+
+    #[test]
     fn intermediate_forms_are_written_or_printed() {
         let w = Work::new();
         let (graph, _) = ends(0, &["compile", CNN, "--emit", "graph"]);

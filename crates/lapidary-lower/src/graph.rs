@@ -143,10 +143,12 @@ fn lower_node(
             .into());
     };
     let Some(lower) = def.lower else {
-        return Err(Diagnostic::unsupported("no-native-code", format!("there is no native code for operator '{}' yet", node.op))
-            .at(node)
-            .help("`lapidary ops` lists what can be compiled; `lapidary run --backend eval` runs the model in the evaluator")
-            .into());
+        let help = match node.is("If") {
+            true => "where inputs of one value decide it, `lapidary compile --fix-input NAME=V` leaves the branch that is taken",
+            false => "`lapidary ops` lists what can be compiled; `lapidary run --backend eval` runs the model in the evaluator",
+        };
+        let d = Diagnostic::unsupported("no-native-code", format!("there is no native code for operator '{}' yet", node.op));
+        return Err(d.at(node).help(help).into());
     };
     let mut ctx = LowerCtx { graph, id, facts, program, buffers, kernels: vec![] };
     lower(&mut ctx)?;

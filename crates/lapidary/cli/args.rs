@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use lapidary::arrays::{self, Port};
-use lapidary::{Diagnostic, DimRange, Model, OpenOptions, Pipeline, Result, Tolerance};
+use lapidary::{Diagnostic, DimRange, FixedInput, Model, OpenOptions, Pipeline, Result, Tolerance};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -186,6 +186,10 @@ impl BackendArg {
 /// Reads `NAME=V` or `NAME=LO..HI` for clap.
 pub fn dim(text: &str) -> Result<DimRange, String> {
     DimRange::parse(text).map_err(|e| e.to_string())
+}
+
+pub fn fixed_input(text: &str) -> Result<FixedInput, String> {
+    FixedInput::parse(text).map_err(|e| e.to_string())
 }
 
 /// Whether a path names an emitted library rather than a model.

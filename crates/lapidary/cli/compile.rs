@@ -1,9 +1,9 @@
-use super::args::{Global, PassArgs, dim, inputs_or_random};
+use super::args::{Global, PassArgs, dim, fixed_input, inputs_or_random};
 use super::table::{bytes, grouped, ms, table};
 use super::{Outcome, Status, ledger, opt, progress, say, say_json, supervise};
 use clap::{Args, ValueEnum};
 use lapidary::tune::{Tuned, Tuning};
-use lapidary::{CompileOptions, Compiled, Diagnostic, DimRange, Emit, Model, Result, WeightsMode};
+use lapidary::{CompileOptions, Compiled, Diagnostic, DimRange, Emit, FixedInput, Model, Result, WeightsMode};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   lapidary compile model.onnx -o libmodel.so                 library, model.h and model.pc; runs on AVX2 and AVX-512 machines
   lapidary compile model.onnx -o libmodel.a --dim batch=1    a static library for one batch size
+  lapidary compile model.onnx -o libm.so --fix-input sr=8000 an input less, and no branches that it decides
   lapidary compile model.onnx -o libmodel.so --report        which template computes which node
   lapidary compile model.onnx --emit graph                   print the graph after the passes
   lapidary compile model.onnx -o libmodel.so --tune m.tune   measure schedules, keep the fastest
@@ -42,6 +43,9 @@ pub struct Compile {
     /// Where weights go
     #[arg(long, value_enum, default_value_t = WeightsArg::Auto, help_heading = "Code")]
     weights: WeightsArg,
+    /// Take away an input that always has this value, and the branches that it decides; several times for several inputs
+    #[arg(long, value_name = "NAME=V", value_parser = fixed_input, help_heading = "Code")]
+    fix_input: Vec<FixedInput>,
     /// Fix a symbolic dim to a size, or bound it; several times for several dims
     #[arg(long, value_name = "NAME=V|LO..HI", value_parser = dim, help_heading = "Code")]
     dim: Vec<DimRange>,
@@ -123,6 +127,7 @@ impl Compile {
         }
         let mut model = global.open(&self.model)?;
         model.expand()?;
+        model.fix_inputs(&self.fix_input)?;
         model.set_dims(&self.dim)?;
         let beside = self.output.clone().unwrap_or_default();
         let mut report = opt::run_passes(&mut model, &pipeline, self.rounding()?, &self.passes, target, &beside, global)?;
