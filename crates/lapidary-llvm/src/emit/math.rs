@@ -148,14 +148,19 @@ fn power_of_two(ir: &Ir, n: V) -> V {
     ir.bits_as(ir.shl(ir.add(n, ir.cint(t, 127)), ir.cint(t, 23)), ir.f32())
 }
 
+/// Below this the exponential is 0.
+const LEAST_EXPONENT: f64 = -105.0;
+
 fn exp(ir: &Ir, x: V) -> V {
-    // Beyond these the result is infinite, or 0.
-    let x = at_least(ir, at_most(ir, x, 89.0), -105.0);
+    // Beyond the greatest the result is infinite.
+    exp_within(ir, at_least(ir, at_most(ir, x, 89.0), LEAST_EXPONENT))
+}
+
+/// The exponential of what lies between the least exponent and 89.
+fn exp_within(ir: &Ir, x: V) -> V {
     let (n, bits, r) = reduce_exp(ir, x);
-    // (eʳ - 1 - r) / r²
-    let q = polynomial(ir, r, &[0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814596459269524]);
-    let p = ir.fma(ir.fmul(r, r), q, r);
-    let p = ir.fadd(p, c(ir, ir.ty(x), 1.0));
+    // 1, 1, and (eʳ - 1 - r) / r²
+    let p = polynomial(ir, r, &[1.0, 1.0, 0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814596459269524]);
     if ir.cpu.get() == Some(Cpu::X86V4) && ir.lanes_of(ir.ty(x)) == 16 {
         return scaled(ir, p, n);
     }
@@ -171,13 +176,15 @@ fn scaled(ir: &Ir, x: V, n: V) -> V {
     ir.intrinsic("llvm.x86.avx512.mask.scalef.ps.512", &[], &args)
 }
 
-/// From the exponential of a negative number, which cannot overflow.
+/// `e / (1 + e)` with `e = exp(x)`, which keeps its precision towards both ends; from 88 on, where e is not infinite yet, it is 1.
 fn sigmoid(ir: &Ir, x: V) -> V {
     let t = ir.ty(x);
     let one = c(ir, t, 1.0);
-    let z = function(ir, UnaryOp::Exp, ir.fneg(abs(ir, x)));
-    let top = ir.select(ir.fcmp(F::LLVMRealOLT, x, ir.zero(t)), z, one);
-    ir.fdiv(top, ir.fadd(one, z))
+    let e = match ir.element(t) == ir.f32() {
+        true => exp_within(ir, at_least(ir, at_most(ir, x, 88.0), LEAST_EXPONENT)),
+        false => function(ir, UnaryOp::Exp, at_most(ir, x, 88.0)),
+    };
+    ir.fdiv(e, ir.fadd(one, e))
 }
 
 /// `e / (e + 2)` with `e = exp(2|x|) - 1`, which keeps its precision near 0.
