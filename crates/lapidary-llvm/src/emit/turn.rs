@@ -46,8 +46,7 @@ impl Turn {
         let (Some(Schedule::Map { .. }), [Stmt::Store { buffer, index, axes, guard, value }]) = (&kernel.schedule, kernel.body.as_slice()) else {
             return None;
         };
-        let reads_own = kernel.writes().iter().any(|w| kernel.reads().contains(w));
-        if kernel.serial || !axes.is_empty() || !guard.is_empty() || !kernel.locals.is_empty() || reads_own {
+        if kernel.serial || !axes.is_empty() || !guard.is_empty() || !kernel.locals.is_empty() || kernel.reads_own() {
             return None;
         }
         let live = kernel.live_exprs();
