@@ -228,6 +228,23 @@ impl Kernel {
         }
         out
     }
+    /// Whether it reads of a buffer what it may write itself: not what lies apart from that along some dim.
+    pub fn reads_own(&self) -> bool {
+        let range = |i: &Index| i.range(&|a| self.extent(a).clone());
+        let before = |a: &Index, b: &Index| match (range(a), range(b)) {
+            (Some((_, high)), Some((low, _))) => (&high + &Dim::from(1)).known_le(&low),
+            _ => false,
+        };
+        let apart = |a: &[Index], b: &[Index]| a.iter().zip(b).any(|(a, b)| before(a, b) || before(b, a));
+        let mut stores = self.body.iter().filter_map(|s| match s {
+            Stmt::Store { buffer, index, .. } => Some((buffer, index)),
+            _ => None,
+        });
+        stores.any(|(written, to)| {
+            let overlaps = |e: &Expr| matches!(&e.kind, ExprKind::Load { buffer, index, .. } if buffer == written && !apart(to, index));
+            self.exprs.iter().any(overlaps)
+        })
+    }
     /// Other buffers in the place of those read and written.
     pub fn rename_buffers(&mut self, new: &impl Fn(BufferId) -> BufferId) {
         for e in &mut self.exprs {

@@ -13,6 +13,7 @@ mod integers;
 mod layout;
 mod memory;
 mod narrow;
+mod parts;
 mod rewrite;
 mod schedule;
 mod stems;
@@ -69,6 +70,8 @@ fn stages(p: &mut Program, options: &LowerOptions, choices: &mut Chooser) -> Res
     sound(p, "packing");
     fold::fold_constants(p)?;
     fold::inline_numbers(p);
+    parts::rewrite(p);
+    sound(p, "placing parts");
     bands::rewrite(p);
     sound(p, "bands");
     contract::merge_rows(p);

@@ -274,6 +274,10 @@ impl Emitter<'_, '_> {
         let (bytes, p) = self.place(buffer, index)?;
         let raw = if encoded { v } else { types::encode(self.ir, self.program.buffer(buffer).dtype, v) };
         let p = self.ir.gep_bytes(p, self.ir.c64(offset * bytes as i64));
+        let flat = linearize(index, &self.program.buffer(buffer).dims);
+        if let Some(by) = self.bytes_ahead(self.ahead.filter(|a| a.stores), buffer, &flat, bytes)? {
+            self.ir.prefetch(self.ir.gep_bytes(p, by));
+        }
         match mask {
             None => self.ir.store(raw, p, bytes),
             Some(m) => self.ir.masked_store(raw, p, m, bytes),

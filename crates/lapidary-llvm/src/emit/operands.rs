@@ -72,8 +72,7 @@ impl Operands {
             Stmt::Let { local, .. } => kernel.local(*local).axes.is_empty(),
             Stmt::Reduce { .. } => false,
         };
-        let reads_own = kernel.writes().iter().any(|w| kernel.reads().contains(w));
-        if !local_axes_free || !rest.iter().all(simple) || over.len() != k.len() || reads_own || kernel.serial {
+        if !local_axes_free || !rest.iter().all(simple) || over.len() != k.len() || kernel.reads_own() || kernel.serial {
             return None;
         }
         let (a, b) = (ExprId(*a), ExprId(*b));

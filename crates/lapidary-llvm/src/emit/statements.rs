@@ -34,8 +34,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let set = |s: &Stmt| stmt_axes(kernel, s).into_iter().collect::<BTreeSet<_>>();
         let simple = |s: &Stmt| !matches!(s, Stmt::Reduce { local, .. } if !kernel.local(*local).axes.is_empty());
         let reduced: Vec<_> = group.iter().filter_map(|s| if let Stmt::Reduce { local, .. } = s { Some(*local) } else { None }).collect();
-        let reads_own = kernel.writes().iter().any(|b| kernel.reads().contains(b));
-        !set(first).is_empty() && set(first) == set(next) && simple(first) && simple(next) && !reads_own && {
+        !set(first).is_empty() && set(first) == set(next) && simple(first) && simple(next) && !kernel.reads_own() && {
             // A reduction's result is known only after the loop.
             let (mut seen, mut work) = (BTreeSet::new(), next.exprs());
             let mut free = true;

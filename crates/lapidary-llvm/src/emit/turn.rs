@@ -1,9 +1,9 @@
 //! Elementwise kernels that read along one axis and write along another: transposed copies, changes of layout, panels of a transposed operand. Squares of
 //! 16 × 16 elements are read row by row, turned in registers, and written row by row. Where few elements lie next to each other in the result (the
-//! channels of an image), whole vectors of each are read, and interleaved. Smaller elements that stay together in groups of 32 bits (the pairs of a
+//! channels of an image), whole vectors of each are read, and interleaved; where few do in what is read, they are taken apart. Smaller elements that stay together in groups of 32 bits (the pairs of a
 //! panel) are moved as such groups.
 
-use super::expr::Emitter;
+use super::expr::{Ahead, Emitter};
 use super::ir::{IntCmp as I, Ir, V};
 use super::nest::{self, CHUNK_WORK};
 use super::scope::AxisValue;
@@ -14,7 +14,7 @@ use lapidary_kernel::{AxisId, ExprId, ExprKind, Index, Kernel, Program, Schedule
 const LANES: i64 = tile::LANES as i64;
 /// Elements of the axis that is read along, of one tile.
 const STRETCH: i64 = 128;
-/// Neighbours in the result that are interleaved.
+/// Neighbours that are interleaved, or taken apart.
 const FEW: i64 = 4;
 /// Shorter axes leave squares mostly empty.
 const SHORTEST: i64 = 8;
@@ -26,11 +26,10 @@ pub struct Turn {
     write: AxisId,
     /// All other axes.
     rows: Vec<AxisId>,
-    /// So many neighbours in the result are interleaved.
-    few: Option<i64>,
+    few: Option<Few>,
     /// The axis within a group of 32 bits.
     group: Option<AxisId>,
-    /// Squares, or everything, along the axis that is written along.
+    /// Squares, or everything, across the axis that tiles stretch along.
     blocks: Dim,
     stretches: Dim,
     tiles: Dim,
@@ -40,14 +39,37 @@ pub struct Turn {
     pub scratch_bytes: Dim,
 }
 
+/// So many neighbours, instead of squares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Few {
+    /// In the result: they are interleaved.
+    Written(i64),
+    /// In the only buffer that varies along them: they are taken apart.
+    Read(i64),
+}
+
+impl Few {
+    fn count(self) -> i64 {
+        match self {
+            Few::Written(n) | Few::Read(n) => n,
+        }
+    }
+}
+
 impl Turn {
+    /// The axis that tiles stretch along, and the one across.
+    fn along_and_across(&self) -> (AxisId, AxisId) {
+        match self.few {
+            Some(Few::Read(_)) => (self.write, self.read),
+            _ => (self.read, self.write),
+        }
+    }
     /// `None` for all other kernels. With `strips`, each point of that many first axes is one chunk.
     pub fn of(kernel: &Kernel, program: &Program, strips: usize) -> Option<Turn> {
         let (Some(Schedule::Map { .. }), [Stmt::Store { buffer, index, axes, guard, value }]) = (&kernel.schedule, kernel.body.as_slice()) else {
             return None;
         };
-        let reads_own = kernel.writes().iter().any(|w| kernel.reads().contains(w));
-        if kernel.serial || !axes.is_empty() || !guard.is_empty() || !kernel.locals.is_empty() || reads_own {
+        if kernel.serial || !axes.is_empty() || !guard.is_empty() || !kernel.locals.is_empty() || kernel.reads_own() {
             return None;
         }
         let live = kernel.live_exprs();
@@ -96,24 +118,31 @@ impl Turn {
         if loads.iter().any(|l| step(l, write).is_none()) {
             return None;
         }
-        let read = kernel.parallel_axes().filter(|a| *a != write && Some(*a) != group).find(along)?;
-        let few = match kernel.extent(write).as_const() {
-            Some(e) if e <= FEW && group.is_none() => {
-                if step(&store, read)?.as_const() != Some(e) {
-                    return None;
-                }
-                Some(e)
-            }
-            Some(e) if e < SHORTEST => return None,
-            _ => None,
+        let few_read = |a: AxisId| {
+            let e = kernel.extent(a).as_const().filter(|e| (2..=FEW).contains(e))?;
+            let apart = |l: &Index| one(step(l, a)) && step(l, write).is_some_and(|d| d.as_const() == Some(e));
+            let same = |l: &Index| zero(step(l, a)) && zero(step(l, write));
+            let varying: Vec<&Index> = loads.iter().filter(|l| !same(l)).collect();
+            let alone = matches!(varying.as_slice(), [l] if apart(l)) && guards.is_empty() && group.is_none();
+            (alone && step(&store, a).is_some() && wide(write)).then_some((a, Some(Few::Read(e))))
         };
-        let rows: Vec<AxisId> = kernel.parallel_axes().filter(|a| *a != read && *a != write && Some(*a) != group).collect();
-        let (one, block) = (Dim::from(1), few.unwrap_or(LANES));
-        let blocks = kernel.extent(write).ceil_div(&Dim::from(block));
-        let stretches = kernel.extent(read).ceil_div(&Dim::from(STRETCH));
+        let others = || kernel.parallel_axes().filter(|a| *a != write && Some(*a) != group);
+        let (read, few) = match (others().find(along), kernel.extent(write).as_const()) {
+            (Some(read), Some(e)) if e <= FEW && group.is_none() => {
+                (step(&store, read)?.as_const() == Some(e)).then_some((read, Some(Few::Written(e))))?
+            }
+            (Some(_), Some(e)) if e < SHORTEST => return None,
+            (Some(read), _) => (read, None),
+            (None, _) => others().find_map(few_read)?,
+        };
+        let rows: Vec<AxisId> = others().filter(|a| *a != read).collect();
+        let (one, block) = (Dim::from(1), few.map_or(LANES, Few::count));
+        let (long, across) = if matches!(few, Some(Few::Read(_))) { (write, read) } else { (read, write) };
+        let blocks = kernel.extent(across).ceil_div(&Dim::from(block));
+        let stretches = kernel.extent(long).ceil_div(&Dim::from(STRETCH));
         let tiles = rows.iter().fold(&blocks * &stretches, |n, a| &n * kernel.extent(*a));
         let point = nest::point_cost(kernel).as_const()?.max(1);
-        let length = kernel.extent(read).as_const().map_or(STRETCH, |e| e.clamp(1, STRETCH));
+        let length = kernel.extent(long).as_const().map_or(STRETCH, |e| e.clamp(1, STRETCH));
         let strip = |a: &AxisId| usize::from(a.0) < strips;
         let tiles_per_chunk = match strips {
             0 => Dim::from((CHUNK_WORK / (point * length * block)).max(1)),
@@ -143,6 +172,13 @@ struct Square<'t> {
     left: Option<V>,
 }
 
+impl<'t> Square<'t> {
+    fn new(turn: &'t Turn, (along, across): (V, V), written: Option<V>, left: Option<V>) -> Square<'t> {
+        let (write, read) = if turn.along_and_across().0 == turn.read { (across, along) } else { (along, across) };
+        Square { turn, write, read, written, left }
+    }
+}
+
 impl Emitter<'_, '_> {
     /// Emits the whole body of the kernel's function.
     pub fn turn(&mut self, t: &Turn) -> Result<()> {
@@ -150,7 +186,8 @@ impl Emitter<'_, '_> {
         let kernel = self.kernel;
         let (tiles, per_chunk) = (self.size(&t.tiles)?, self.size(&t.tiles_per_chunk)?);
         let (blocks, stretches) = (self.size(&t.blocks)?, self.size(&t.stretches)?);
-        let (reads, writes) = (self.size(kernel.extent(t.read))?, self.size(kernel.extent(t.write))?);
+        let (long, across) = t.along_and_across();
+        let (length, width) = (self.size(kernel.extent(long))?, self.size(kernel.extent(across))?);
         let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
         let (begin, end) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
         let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
@@ -159,26 +196,26 @@ impl Emitter<'_, '_> {
             let (rest, stretch) = s.split(tile, stretches);
             let (row, block) = s.split(rest, blocks);
             s.enter_point(&t.rows, row)?;
-            let write = ir.mul(block, ir.c64(t.few.unwrap_or(LANES)));
+            let side = ir.mul(block, ir.c64(t.few.map_or(LANES, Few::count)));
             let low = ir.mul(stretch, ir.c64(STRETCH));
-            let high = min(ir.add(low, ir.c64(STRETCH)), reads);
+            let high = min(ir.add(low, ir.c64(STRETCH)), length);
             let whole = ir.add(low, ir.and(ir.sub(high, low), ir.c64(-LANES)));
-            let there = ir.sub(writes, write);
-            let full = if t.few.is_some() || multiple(t.write) { ir.c1(true) } else { ir.icmp(I::LLVMIntSGE, there, ir.c64(LANES)) };
+            let there = ir.sub(width, side);
+            let full = if t.few.is_some() || multiple(across) { ir.c1(true) } else { ir.icmp(I::LLVMIntSGE, there, ir.c64(LANES)) };
             for partial in [false, true] {
                 if partial && ir.as_const_int(full).is_some_and(|c| c != 0) {
                     break;
                 }
                 let written = partial.then_some(there);
                 let w = s.begin_when(if partial { ir.not(full) } else { full });
-                s.for_each(low, whole, LANES, &[], |s, read, _| {
-                    s.square(&Square { turn: t, write, read, written, left: None })?;
+                s.for_each(low, whole, LANES, &[], |s, at, _| {
+                    s.square(&Square::new(t, (at, side), written, None))?;
                     Ok(vec![])
                 })?;
-                if !multiple(t.read) {
+                if !multiple(long) {
                     let some = s.begin_when(ir.icmp(I::LLVMIntSLT, whole, high));
                     let left = Some(ir.sub(high, whole));
-                    s.square(&Square { turn: t, write, read: whole, written, left })?;
+                    s.square(&Square::new(t, (whole, side), written, left))?;
                     s.end_when(some, &[], &[]);
                 }
                 s.end_when(w, &[], &[]);
@@ -192,37 +229,45 @@ impl Emitter<'_, '_> {
         let ir = self.ir;
         let kernel = self.kernel;
         let Some(Stmt::Store { buffer, index, value, .. }) = kernel.body.first() else { return Err(self.broken("stores nothing")) };
-        let count = q.turn.few.unwrap_or(LANES);
+        let count = q.turn.few.map_or(LANES, Few::count);
         let below = |limit: V| ir.icmp(I::LLVMIntSLT, ir.iota(tile::LANES), ir.splat(limit, tile::LANES));
-        let rows = (0..count).map(|i| self.read_row(q, *value, i, q.left.map(below))).collect::<Result<Vec<V>>>()?;
+        // Of neighbours, those of vector `i` that exist.
+        let there = q.left.map(|l| ir.mul(l, ir.c64(count)));
+        let beside = |i: i64| there.map(|t| below(ir.sub(t, ir.c64(i * LANES))));
+        let taken_apart = matches!(q.turn.few, Some(Few::Read(_)));
+        let row = |i: i64| if taken_apart { (0, i * LANES, beside(i)) } else { (i, 0, q.left.map(below)) };
+        let rows = (0..count).map(|i| self.read_row(q, *value, row(i))).collect::<Result<Vec<V>>>()?;
+        // Rows of squares are far from each other: where the next square of each goes is not found by the machine.
+        self.ahead = q.turn.few.is_none().then_some(Ahead { axis: q.turn.write, points: LANES, stores: true });
         let w = self.begin_when(ir.c1(true));
         self.current().axes.extend(q.turn.group.map(|a| (a, AxisValue::Scalar(ir.c64(0)))));
-        if q.turn.few.is_some() {
+        if let Some(Few::Written(_)) = q.turn.few {
             let points = [(q.turn.read, AxisValue::Scalar(q.read)), (q.turn.write, AxisValue::Scalar(q.write))];
             self.current().axes.extend(points);
-            let there = q.left.map(|l| ir.mul(l, ir.c64(count)));
-            for (i, v) in interleaved(ir, &rows).into_iter().enumerate() {
-                let mask = there.map(|t| below(ir.sub(t, ir.c64(i as i64 * LANES))));
-                self.store_side_by_side(*buffer, index, (v, i as i64 * LANES), mask, false)?;
+            for (i, v) in (0..).zip(interleaved(ir, &rows)) {
+                self.store_side_by_side(*buffer, index, (v, i * LANES), beside(i), false)?;
             }
         } else {
-            let mask = q.written.map(below);
-            for (i, v) in turned(ir, rows).into_iter().enumerate() {
-                let exists = q.left.map_or(ir.c1(true), |l| ir.icmp(I::LLVMIntSGT, l, ir.c64(i as i64)));
-                let w = self.begin_when(exists);
-                let points = [(q.turn.read, AxisValue::Scalar(ir.add(q.read, ir.c64(i as i64)))), (q.turn.write, AxisValue::Scalar(q.write))];
+            let (columns, exist, mask) = match taken_apart {
+                true => (apart(ir, &rows), None, q.left.map(below)),
+                false => (turned(ir, rows), q.left, q.written.map(below)),
+            };
+            for (i, v) in (0..).zip(columns) {
+                let w = self.begin_when(exist.map_or(ir.c1(true), |l| ir.icmp(I::LLVMIntSGT, l, ir.c64(i))));
+                let points = [(q.turn.read, AxisValue::Scalar(ir.add(q.read, ir.c64(i)))), (q.turn.write, AxisValue::Scalar(q.write))];
                 self.current().axes.extend(points);
                 self.store_side_by_side(*buffer, index, (v, 0), mask, q.turn.group.is_some())?;
                 self.end_when(w, &[], &[]);
             }
         }
         self.end_when(w, &[], &[]);
+        self.ahead = None;
         Ok(())
     }
-    /// The values at 16 points along the axis that is read along.
-    fn read_row(&mut self, q: &Square<'_>, value: ExprId, row: i64, mask: Option<V>) -> Result<V> {
+    /// The values at 16 points along the axis that is read along, so many rows and elements from the corner of the square.
+    fn read_row(&mut self, q: &Square<'_>, value: ExprId, (row, first, mask): (i64, i64, Option<V>)) -> Result<V> {
         let ir = self.ir;
-        let row = ir.c64(row);
+        let (row, read) = (ir.c64(row), ir.add(q.read, ir.c64(first)));
         let mask = match q.written {
             None => mask,
             Some(n) => {
@@ -236,7 +281,7 @@ impl Emitter<'_, '_> {
         let w = self.begin_when(ir.c1(true));
         self.vector = Some(q.turn.read);
         self.mask = mask;
-        let points = [(q.turn.write, AxisValue::Scalar(ir.add(q.write, row))), (q.turn.read, AxisValue::Lanes(q.read))];
+        let points = [(q.turn.write, AxisValue::Scalar(ir.add(q.write, row))), (q.turn.read, AxisValue::Lanes(read))];
         self.current().axes.extend(points);
         let v = self.expr(value)?;
         self.vector = None;
@@ -288,6 +333,20 @@ fn interleaved(ir: &Ir, rows: &[V]) -> Vec<V> {
         (1..n).fold(rows[0], |v, row| {
             let first = |lane: u32| if row == 1 && of(lane) == 0 { place(lane) } else { lane };
             let mask: Vec<u32> = (0..16).map(|l| if of(l) == row { 16 + place(l) } else { first(l) }).collect();
+            ir.shuffle(v, rows[row as usize], &mask)
+        })
+    };
+    (0..n).map(vector).collect()
+}
+
+/// Of vectors that lie next to each other: every n-th element, then the one after each of those, and so on.
+fn apart(ir: &Ir, rows: &[V]) -> Vec<V> {
+    let n = rows.len() as u32;
+    let vector = |k: u32| {
+        let place = |lane: u32| lane * n + k;
+        (1..n).fold(rows[0], |v, row| {
+            let first = |lane: u32| if row == 1 { place(lane) % 16 } else { lane };
+            let mask: Vec<u32> = (0..16).map(|l| if place(l) / 16 == row { 16 + place(l) % 16 } else { first(l) }).collect();
             ir.shuffle(v, rows[row as usize], &mask)
         })
     };
