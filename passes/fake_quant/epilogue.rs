@@ -1,5 +1,6 @@
 //! What a library computes where a convolution ends.
 
+use super::place::MOVEMENT;
 use lapidary_ir::{Graph, NodeId, ValueId};
 use std::collections::BTreeMap;
 
@@ -41,6 +42,9 @@ const ELEMENTWISE: &[&str] = &[
 /// Operators that average: what a range leaves out would move the mean of a channel.
 const AVERAGES: &[&str] = &["AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"];
 
+/// Operators that multiply codes.
+const LAYERS: &[&str] = &["Conv", "Gemm", "MatMul"];
+
 /// Far more than any activation that an exporter spells out.
 const OPERATORS_MAX: usize = 16;
 
@@ -51,7 +55,25 @@ pub type Order = BTreeMap<NodeId, usize>;
 pub fn written(g: &Graph, v: ValueId, order: &Order) -> Option<ValueId> {
     let end = end(g, v, order);
     let averaged = g.uses(end).iter().any(|(user, _)| AVERAGES.iter().any(|a| g.node(*user).is(a)));
-    (!g.is_output(end) && !averaged).then_some(end)
+    (!g.is_output(end) && !averaged && serves(g, end)).then_some(end)
+}
+
+/// Whether codes of a value are multiplied, perhaps after they were moved, or added to the result of another convolution.
+fn serves(g: &Graph, v: ValueId) -> bool {
+    let (mut moved, mut at) = (vec![v], 0);
+    while let Some(value) = moved.get(at).copied() {
+        for (user, _) in g.uses(value) {
+            let node = g.node(user);
+            if LAYERS.iter().any(|l| node.is(l)) || value == v && node.is("Add") {
+                return true;
+            }
+            if MOVEMENT.iter().any(|m| node.is(m)) && !moved.contains(&user.out(0)) {
+                moved.push(user.out(0));
+            }
+        }
+        at += 1;
+    }
+    false
 }
 
 /// The last value that elementwise operators make of `v` such that nothing else reads what lies between; `v` itself where there is none.
@@ -73,8 +95,5 @@ fn end(g: &Graph, v: ValueId, order: &Order) -> ValueId {
 fn joins(g: &Graph, user: NodeId, between: &[ValueId], order: &Order) -> bool {
     let node = g.node(user);
     let known = |o: &ValueId| between.contains(o) || order.get(&o.node) < order.get(&between[0].node);
-    node.op.domain.is_empty()
-        && ELEMENTWISE.contains(&&*node.op.name)
-        && !between.contains(&user.out(0))
-        && node.inputs().iter().flatten().all(known)
+    node.op.domain.is_empty() && ELEMENTWISE.contains(&&*node.op.name) && !between.contains(&user.out(0)) && node.inputs().iter().flatten().all(known)
 }

@@ -26,8 +26,8 @@
 //! | `fold-quant{format=auto}` | either form | QDQ | QDQ | QDQ |
 //!
 //! `native` is for libraries that `lapidary compile` makes: they compute HardSwish, SiLU or the sum of a residual block where the convolution
-//! ends, and round once, at the first value that several read. Outputs of the graph, and what is averaged over (GlobalAveragePool), stay floats.
-//! ONNX Runtime would run such convolutions in floats.
+//! ends, and round once, at the first value that several read. It stays in floats where no layer multiplies or adds its codes, and where it is
+//! averaged (GlobalAveragePool). ONNX Runtime would run such convolutions in floats.
 //!
 //! Training on: the graph between `fake-quant` and `fold-quant` is an ordinary float graph. A trainer takes it over as it is, with the
 //! weights as parameters in front of their QuantizeLinear. The gradient of a pair is the straight-through one: that of the identity where

@@ -7,7 +7,7 @@ use lapidary_rewrite::{Outcome, PassCtx, origin};
 use std::collections::BTreeMap;
 
 /// Operators that move elements without computing: their result holds the values of their first operand.
-const MOVEMENT: &[&str] = &["Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Slice", "Gather", "Expand", "Identity"];
+pub const MOVEMENT: &[&str] = &["Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Slice", "Gather", "Expand", "Identity"];
 
 struct Placer<'a> {
     graph: &'a mut Graph,
