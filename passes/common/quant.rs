@@ -15,6 +15,8 @@ pub enum Profile {
     Ort,
     TensorRt,
     OpenVino,
+    /// Libraries that `lapidary compile` makes.
+    Native,
 }
 
 /// What calibration found, by value name.

@@ -15,14 +15,19 @@
 //!
 //! The profiles differ as the runtimes do:
 //!
-//! | | `ort` | `tensorrt` | `openvino` |
-//! |---|---|---|---|
-//! | activations unless `activations=` says otherwise | uint8 | int8, symmetric: no zero points | uint8 |
-//! | other types | all | none but int8 | 8 and 16 bits |
-//! | weights | all | int8, one scale per channel or tensor | int8, int4 |
-//! | biases (`fold-quant`) | int32 | floats | floats |
-//! | tables of Gather | int8 | floats | int8 |
-//! | `fold-quant{format=auto}` | either form | QDQ | QDQ |
+//! | | `ort` | `tensorrt` | `openvino` | `native` |
+//! |---|---|---|---|---|
+//! | activations unless `activations=` says otherwise | uint8 | int8, symmetric: no zero points | uint8 | uint8 |
+//! | other types | all | none but int8 | 8 and 16 bits | all |
+//! | weights | all | int8, one scale per channel or tensor | int8, int4 | all |
+//! | what Conv writes | behind Relu or Clip | behind Relu or Clip | behind Relu or Clip | behind all elementwise operators |
+//! | biases (`fold-quant`) | int32 | floats | floats | floats |
+//! | tables of Gather | int8 | floats | int8 | int8 |
+//! | `fold-quant{format=auto}` | either form | QDQ | QDQ | QDQ |
+//!
+//! `native` is for libraries that `lapidary compile` makes: they compute HardSwish, SiLU or the sum of a residual block where the convolution
+//! ends, and round once, at the first value that several read. It stays in floats where no layer multiplies or adds its codes, and where it is
+//! averaged (GlobalAveragePool). ONNX Runtime would run such convolutions in floats.
 //!
 //! Training on: the graph between `fake-quant` and `fold-quant` is an ordinary float graph. A trainer takes it over as it is, with the
 //! weights as parameters in front of their QuantizeLinear. The gradient of a pair is the straight-through one: that of the identity where
@@ -33,6 +38,7 @@
 //! float32 constants, values that calibration did not see, what is quantized already; convolutions of 4-bit activations, which ONNX Runtime
 //! would fuse into an operator that it does not have.
 
+mod epilogue;
 mod place;
 
 use crate::common::{
@@ -57,7 +63,7 @@ const OPTIONS: &[OptionSpec] = &[
     ),
     OptionSpec::new("granularity", Kind::Choice(&["channel", "tensor", "block"]), Some("channel"), "what of a weight shares a scale"),
     OptionSpec::new("block", Kind::Int, Some("32"), "inputs that share a scale with granularity=block"),
-    OptionSpec::new("profile", Kind::Choice(&["ort", "tensorrt", "openvino"]), Some("ort"), "the runtime whose conventions are followed"),
+    OptionSpec::new("profile", Kind::Choice(&["ort", "tensorrt", "openvino", "native"]), Some("ort"), "the runtime whose conventions are followed"),
     OptionSpec::new("ops", Kind::Words, Some("Conv|Gemm|MatMul"), "the operators to quantize, separated by |"),
     OptionSpec::new("embeddings", Kind::Bool, Some("true"), "whether tables of Gather are quantized"),
 ];

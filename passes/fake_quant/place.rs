@@ -1,17 +1,19 @@
 //! Where the pairs of nodes go.
 
-use super::NAME;
+use super::{NAME, epilogue};
 use crate::common::quant::{self, Channels, PRECISION, Parameters, Profile, STAYS_FLOAT, Source, Statistics, activation, weight_scale};
 use lapidary_ir::{Attrs, DType, Diagnostic, Graph, Node, NodeId, Result, Tensor, ValueId};
 use lapidary_rewrite::{Outcome, PassCtx, origin};
 use std::collections::BTreeMap;
 
 /// Operators that move elements without computing: their result holds the values of their first operand.
-const MOVEMENT: &[&str] = &["Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Slice", "Gather", "Expand", "Identity"];
+pub const MOVEMENT: &[&str] = &["Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Slice", "Gather", "Expand", "Identity"];
 
 struct Placer<'a> {
     graph: &'a mut Graph,
     statistics: &'a Statistics,
+    profile: Profile,
+    order: epilogue::Order,
     form: Form,
     /// What each value is quantized with, and the dequantized value.
     done: BTreeMap<ValueId, (Parameters, ValueId)>,
@@ -77,6 +79,7 @@ pub fn place(graph: &mut Graph, ctx: &mut PassCtx<'_>, statistics: &Statistics) 
     let profile = match ctx.options.text("profile") {
         Some("tensorrt") => Profile::TensorRt,
         Some("openvino") => Profile::OpenVino,
+        Some("native") => Profile::Native,
         _ => Profile::Ort,
     };
     let form = Form::of(ctx, profile)?;
@@ -84,7 +87,8 @@ pub fn place(graph: &mut Graph, ctx: &mut PassCtx<'_>, statistics: &Statistics) 
     let newest = form.newest();
     let ops: Vec<String> = ctx.options.words("ops").into_iter().map(str::to_string).collect();
     let embeddings = ctx.options.flag("embeddings");
-    let mut p = Placer { graph, statistics, form, done: BTreeMap::new(), weights: BTreeMap::new() };
+    let order = graph.operators().into_iter().enumerate().map(|(at, id)| (id, at)).collect();
+    let mut p = Placer { graph, statistics, profile, order, form, done: BTreeMap::new(), weights: BTreeMap::new() };
     let mut out = Outcome::default();
     for id in p.graph.operators() {
         let node = p.graph.node(id);
@@ -164,7 +168,7 @@ impl Placer<'_> {
             "MatMul" if t.rank() > 2 => None,
             _ => return Err("it has no weights to quantize".into()),
         };
-        let writes = node.is("Conv").then(|| self.behind_activation(id.out(0)));
+        let writes = if node.is("Conv") { self.written(id.out(0)) } else { None };
         // Inputs of a matrix lie along its other axis.
         let unit = match (axis, self.form.block) {
             (Some(a), Some(size)) if t.rank() == 2 => Unit::Block { axis: 1 - a, size },
@@ -202,6 +206,13 @@ impl Placer<'_> {
         let dw = self.weight(w, unit, DType::I8);
         self.graph.set_input(id, 0, Some(dw));
         Ok(())
+    }
+    /// What is quantized of the result `v` of a Conv.
+    fn written(&self, v: ValueId) -> Option<ValueId> {
+        if self.profile != Profile::Native {
+            return Some(self.behind_activation(v));
+        }
+        epilogue::written(self.graph, v, &self.order)
     }
     /// The value that a Relu or Clip makes of `v`, where nothing else reads `v`; `v` itself otherwise.
     fn behind_activation(&self, v: ValueId) -> ValueId {

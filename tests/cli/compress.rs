@@ -71,6 +71,20 @@ fn gates_may_stand_in_the_text_of_a_pipeline() {
 }
 
 #[test]
+fn the_runtime_decides_where_values_are_rounded() {
+    let w = Work::new();
+    let out = w.text("a.onnx");
+    let lock = |more: &[&str]| {
+        ends(0, &[&["compress", CNN, "-o", &out, "--data", DATA, "--backend", "eval"], more].concat());
+        fs::read_to_string(w.path("a.onnx.lock")).unwrap()
+    };
+    assert!(lock(&[]).contains("profile=ort"));
+    assert!(lock(&["--runtime", "native"]).contains("profile=native"));
+    let (_, message) = ends(2, &["compress", CNN, "-o", &out, "--data", DATA, "--runtime", "coreml"]);
+    assert!(message.contains("openvino"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_done_writes_nothing() {
     let w = Work::new();
     let out = w.text("a.onnx");

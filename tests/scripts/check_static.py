@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Static int8 with nothing but defaults, on models with trained weights: size, integer share, and accuracy in ONNX Runtime and natively.
 
-usage: check_static.py [--lapidary BIN] [--only NAME,…] [--passes TEXT] [--skip-native] [--keep DIR] [--float]
+usage: check_static.py [--lapidary BIN] [--only NAME,…] [--passes TEXT] [--runtime NAME] [--skip-native] [--keep DIR] [--float]
 
 One command makes each model:  lapidary compress MODEL -o OUT --data calib/NAME.npz
 Calibration data are those of the model set (minilm, ppocr_v4_rec) and of make_calibration.py (mnist_mobile, page_orientation).  The written
 model must hold at most 30 % of the bytes, at least 90 % of the multiply-adds in integers, and the accuracy of tasks.STATIC, both as ONNX
 Runtime runs it and as the library that `lapidary compile` makes of it.  --passes takes passes for `lapidary opt` instead, with {data} for the
-calibration data; --float scores the float models instead.  The models lie below $LAPIDARY_MODELS.  Exit code 1 when anything fails.
+calibration data; --runtime makes the models for another runtime (`lapidary compress --help`); --float scores the
+float models instead.  The models lie below $LAPIDARY_MODELS.  Exit code 1 when anything fails.
 """
 import argparse
 import shutil
@@ -71,7 +72,8 @@ def check(name, args, folder, work):
     if args.passes:
         seconds = lapidary(args.lapidary, "opt", "-q", path, "-o", written, "--passes", args.passes.replace("{data}", str(calibration)))
     else:
-        seconds = lapidary(args.lapidary, "compress", "-q", path, "-o", written, "--data", calibration)
+        runtime = ["--runtime", args.runtime] if args.runtime else []
+        seconds = lapidary(args.lapidary, "compress", "-q", path, "-o", written, "--data", calibration, *runtime)
     calibration = np.load(calibration)
     size = written.stat().st_size / path.stat().st_size
     share = tools.integer_share(path, written, {key: calibration[key][:2] for key in calibration.files})
@@ -97,6 +99,7 @@ def main():
     parser.add_argument("--lapidary", default=check_models.default_binary())
     parser.add_argument("--only")
     parser.add_argument("--passes")
+    parser.add_argument("--runtime")
     parser.add_argument("--skip-native", action="store_true")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--float", action="store_true")

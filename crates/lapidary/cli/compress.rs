@@ -1,7 +1,7 @@
 use super::args::{BackendArg, Global, dim, known_opset};
 use super::table::{bytes, ms, table};
 use super::{Outcome, Status, progress, render, say, say_json, supervise};
-use clap::Args;
+use clap::{Args, builder::PossibleValuesParser};
 use lapidary::compress::{self, Compressed, Figures, Lock, LockedFile, LockedStage};
 use lapidary::{Backend, Diagnostic, Diagnostics, DimRange, Result};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,9 @@ Example:
       --recipe examples/recipes/staged.toml --data examples/models/digits_cnn/calibration.npz
   lapidary compress --lock small.onnx.lock -o again.onnx       the same bytes again, without measuring
 
-Without --recipe the model becomes static int8, as examples/recipes/static-int8.toml says: SmoothQuant on matrix products, ranges measured
-on the data, weights, activations and tables in 8 bits. A recipe is a list of stages:
+Without --recipe the model becomes static int8, as examples/recipes/static-int8.toml says: batch norms into convolutions, SmoothQuant on
+matrix products, ranges measured on the data, weights, activations and tables in 8 bits. An ONNX file is made for ONNX Runtime, a library for
+itself; --runtime native makes the ONNX file that `lapidary compile` makes the fastest library of. A recipe is a list of stages:
 
   [[stage]]
   name = \"int8\"
@@ -45,6 +46,10 @@ pub struct Compress {
     /// The stages, as TOML [default: static int8]
     #[arg(long, value_name = "R.toml", conflicts_with = "lock")]
     recipe: Option<PathBuf>,
+    /// What the result is to run in: whose conventions passes that quantize follow where the recipe names no profile. `native` stands for
+    /// libraries that Lapidary compiles [default: native where OUT is a library, else ort]
+    #[arg(long, value_name = "RUNTIME", value_parser = PossibleValuesParser::new(compress::runtimes()), conflicts_with = "lock")]
+    runtime: Option<String>,
     /// Samples for passes that take data, and for judging stages: .npz or .safetensors, or a folder
     #[arg(long, value_name = "DATA", required_unless_present = "lock")]
     data: Option<String>,
@@ -84,7 +89,8 @@ impl Compress {
             None => compress::DEFAULT_RECIPE.into(),
         };
         let recipe = self.recipe.as_deref().unwrap_or(Path::new("static-int8.toml (built in)"));
-        let stages = compress::from_toml(&text).map_err(|e| placed(e, recipe))?;
+        let runtime = self.runtime.as_deref().or(compress::is_library(out).then_some("native"));
+        let stages = compress::from_toml(&text, runtime).map_err(|e| placed(e, recipe))?;
         let lock_path = beside(out, "lock");
         let page_path = self.report.clone().unwrap_or_else(|| beside(out, "html"));
         [out, &lock_path, &page_path].into_iter().try_for_each(writable)?;

@@ -9,7 +9,7 @@ mod stages;
 pub use gate::{Condition, Gate};
 pub use lock::{Lock, LockedFile, LockedStage, hash_bytes, hash_data, hash_file, hash_weights};
 pub use page::html;
-pub use stages::{DATA, Stage, from_toml, other_texts, with_data};
+pub use stages::{DATA, Stage, from_toml, other_texts, runtimes, with_data};
 
 use crate::difference::{self, Pair, Source};
 use crate::{Backend, CompileOptions, Compiled, Model, PassOptions, SaveOptions, arrays};

@@ -19,7 +19,7 @@ use super::gate::Gate;
 use crate::PASSES;
 use lapidary_ir::{Diagnostic, Result};
 use lapidary_rewrite::pipeline::recipe::{self, wrong};
-use lapidary_rewrite::{OptionValue, Pipeline, Step, pipeline};
+use lapidary_rewrite::{Kind, OptionValue, Pipeline, Step, pipeline};
 use toml::{Table, Value};
 
 /// What `data=` is in a pipeline that is to take the data of the command line.
@@ -34,8 +34,23 @@ pub struct Stage {
     pub gate: Option<Gate>,
 }
 
-/// Reads a recipe. Names and options are checked, and defaults filled in.
-pub fn from_toml(text: &str) -> Result<Vec<Stage>> {
+/// The option of quantizing passes that names the runtime whose conventions they follow.
+const PROFILE: &str = "profile";
+
+/// The runtimes that quantizing passes know.
+pub fn runtimes() -> &'static [&'static str] {
+    let mut options = PASSES.iter().flat_map(|p| p.options).filter(|o| o.name == PROFILE);
+    options.find_map(|o| if let Kind::Choice(names) = o.kind { Some(names) } else { None }).unwrap_or_default()
+}
+
+/// Reads a recipe. Names and options are checked, and defaults filled in: `runtime`'s conventions where the recipe names no profile.
+pub fn from_toml(text: &str, runtime: Option<&str>) -> Result<Vec<Stage>> {
+    let mut stages = read(text)?;
+    stages.iter_mut().for_each(|s| s.pipeline = written_out(&s.pipeline, runtime));
+    Ok(stages)
+}
+
+fn read(text: &str) -> Result<Vec<Stage>> {
     let table = recipe::table(text)?;
     let mut out = vec![];
     match table.get("stage") {
@@ -110,7 +125,7 @@ fn stages_of(table: &Table, name: &str, more: &[&str], out: &mut Vec<Stage>) -> 
             (false, true) => format!("{name} {}", i + 1),
             (false, false) => name.to_string(),
         };
-        out.push(Stage { name, pipeline: written_out(&pipeline), gate });
+        out.push(Stage { name, pipeline, gate });
     }
     Ok(())
 }
@@ -184,7 +199,7 @@ fn split(text: &str) -> Result<Vec<(&str, Option<&str>)>> {
 }
 
 /// The pipeline with every default of every option written down, and [`DATA`] for each `data` that is not given.
-fn written_out(p: &Pipeline) -> Pipeline {
+fn written_out(p: &Pipeline, runtime: Option<&str>) -> Pipeline {
     each_call(p, &mut |call| {
         let Some(pass) = PASSES.iter().find(|p| p.name == call.name) else { return };
         // Statistics that were gathered elsewhere stand for the data they came from.
@@ -194,7 +209,7 @@ fn written_out(p: &Pipeline) -> Pipeline {
             if has(call, spec.name) {
                 continue;
             }
-            let value = match spec.default {
+            let value = match runtime.filter(|_| spec.name == PROFILE).or(spec.default) {
                 Some(text) => pipeline::parse_value(text).unwrap_or(OptionValue::Text(text.into())),
                 None if spec.name == "data" && !needs_none => OptionValue::Text(DATA.into()),
                 None => continue,
@@ -248,7 +263,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Vec<(String, String, String)> {
-        let all = from_toml(text).unwrap();
+        let all = from_toml(text, None).unwrap();
         all.into_iter().map(|s| (s.name, s.pipeline.to_string(), s.gate.map_or(String::new(), |g| g.to_string()))).collect()
     }
 
@@ -267,12 +282,22 @@ mod tests {
 
     #[test]
     fn options_are_written_out_and_data_filled_in() {
-        let all = from_toml("pipeline = \"calibrate\"").unwrap();
+        let all = from_toml("pipeline = \"calibrate\"", None).unwrap();
         let text = all[0].pipeline.to_string();
         assert!(text.contains("data=\"$DATA\"") && text.contains("method="), "{text}");
         assert_eq!(crate::parse_pipeline(&text).unwrap(), all[0].pipeline);
         assert!(with_data(&all[0].pipeline, "a.npz").to_string().contains("a.npz"));
         assert!(!shown("pipeline = 'calibrate{stats=\"a\"}'")[0].1.contains("DATA"));
+    }
+
+    #[test]
+    fn the_runtime_is_a_default() {
+        let profile = |text: &str, runtime| from_toml(text, runtime).unwrap()[0].pipeline.to_string();
+        assert!(profile("pipeline = 'fake-quant'", None).contains("profile=ort"));
+        for runtime in runtimes() {
+            assert!(profile("pipeline = 'fake-quant'", Some(runtime)).contains(&format!("profile={runtime}")));
+            assert!(profile("pipeline = 'fake-quant{profile=openvino}'", Some(runtime)).contains("profile=openvino"));
+        }
     }
 
     #[test]
@@ -286,7 +311,7 @@ mod tests {
             ("pipeline = ", "recipe-syntax"),
             ("name = \"a\"", "'pipeline' or 'step'"),
         ] {
-            let e = format!("{:?}", from_toml(text).unwrap_err());
+            let e = format!("{:?}", from_toml(text, None).unwrap_err());
             assert!(e.contains(word), "{text}: {e}");
         }
     }

@@ -1,6 +1,6 @@
-//! Sums over windows of 8-bit codes, channel by channel: the depthwise convolutions of integer models. The lanes of a vector are 64 channels; the
-//! codes of four taps are interleaved in registers, so that one instruction (`vpdpbusd`) multiplies and adds them up in i32. f32 holds such
-//! sums exactly, so that a kernel that asks for them in f32 gets the same numbers.
+//! Sums over windows of 8-bit codes, channel by channel: the depthwise convolutions of integer models. The lanes of a vector are 64 channels, or
+//! four taps of 16 channels where there are no more; the codes of four taps are interleaved in registers, so that one instruction (`vpdpbusd`)
+//! multiplies and adds them up in i32. f32 holds such sums exactly, so that a kernel that asks for them in f32 gets the same numbers.
 
 use super::expr::{Emitter, Place};
 use super::ir::{IntCmp as I, Ir, V};
@@ -12,6 +12,8 @@ use lapidary_kernel::{AxisId, BinaryOp, Cpu, ExprId, ExprKind, Kernel, LocalId, 
 
 /// Channels of a vector of codes.
 const CHANNELS: u32 = 4 * LANES;
+/// Blocks of [`LANES`] channels take the rest up to here: a vector of 64 would be more than half empty.
+const MOST_IN_LANES: i64 = 2 * LANES as i64;
 /// More taps than this would fill a function with code that is written out.
 const MOST_TAPS: i64 = 64;
 
@@ -81,11 +83,12 @@ fn whole(kernel: &Kernel, e: ExprId) -> Option<ExprId> {
     }
 }
 
-/// Up to 64 channels from `low` on.
+/// Up to `lanes` channels from `low` on: [`CHANNELS`] or [`LANES`].
 #[derive(Clone, Copy)]
 struct Block {
     low: V,
     channels: i64,
+    lanes: u32,
 }
 
 impl Emitter<'_, '_> {
@@ -102,12 +105,14 @@ impl Emitter<'_, '_> {
             let last = ir.select(ir.icmp(I::LLVMIntSLT, beyond, tiles), beyond, tiles);
             let start = s.coordinates(&w.nest.rows, first)?;
             s.for_each(ir.c64(0), ir.c64(full), all, &[], |s, low, _| {
-                s.channel_block(w, Block { low, channels: all }, (first, last), &start)?;
+                s.channel_block(w, Block { low, channels: all, lanes: CHANNELS }, (first, last), &start)?;
                 Ok(vec![])
             })?;
-            if full < w.channels {
+            let lanes = if w.channels - full <= MOST_IN_LANES { LANES } else { CHANNELS };
+            for low in (full..w.channels).step_by(lanes as usize) {
+                let channels = (w.channels - low).min(i64::from(lanes));
                 let when = s.begin_when(ir.c1(true));
-                s.channel_block(w, Block { low: ir.c64(full), channels: w.channels - full }, (first, last), &start)?;
+                s.channel_block(w, Block { low: ir.c64(low), channels, lanes }, (first, last), &start)?;
                 s.end_when(when, &[], &[]);
             }
             Ok(vec![])
@@ -120,8 +125,8 @@ impl Emitter<'_, '_> {
         let ir = self.ir;
         let sums = ir.vec(ir.int(32), LANES);
         let weights = self.tap_codes(w, w.weight, block)?;
-        let weights: Vec<[V; 4]> = weights.chunks(QUAD as usize).map(|taps| quads(ir, taps)).collect();
-        let begin: Vec<V> = (0..4)
+        let weights: Vec<Vec<V>> = weights.chunks(QUAD as usize).map(|taps| quads(ir, taps, block.lanes)).collect();
+        let begin: Vec<V> = (0..(block.lanes / LANES) as usize)
             .map(|q| match w.flip {
                 false => ir.zero(sums),
                 true => {
@@ -140,10 +145,10 @@ impl Emitter<'_, '_> {
                 };
                 let mut accs = begin.clone();
                 for (taps, weights) in codes.chunks(QUAD as usize).zip(&weights) {
-                    let codes = quads(ir, taps);
-                    accs = (0..4).map(|q| tile::add_products(ir, Cpu::X86V4, accs[q], codes[q], weights[q])).collect();
+                    let codes = quads(ir, taps, block.lanes);
+                    accs = (0..accs.len()).map(|q| tile::add_products(ir, Cpu::X86V4, accs[q], codes[q], weights[q])).collect();
                 }
-                for (i, sum) in in_order(ir, &accs).into_iter().enumerate() {
+                for (i, sum) in (if accs.len() == 1 { accs } else { in_order(ir, &accs) }).into_iter().enumerate() {
                     let left = block.channels - i as i64 * i64::from(LANES);
                     if left > 0 {
                         let column = ir.add(block.low, ir.c64(i as i64 * i64::from(LANES)));
@@ -159,10 +164,10 @@ impl Emitter<'_, '_> {
         let ir = self.ir;
         let kernel = self.kernel;
         let ExprKind::Load { buffer, index, guard, otherwise } = &kernel.expr(e).kind else { return Err(self.broken("codes are not loaded")) };
-        let partial = block.channels < i64::from(CHANNELS);
-        let below = ir.splat(ir.c64(block.channels), CHANNELS);
-        let mask = partial.then(|| ir.icmp(I::LLVMIntSLT, ir.iota(CHANNELS), below));
-        let outer = (self.vector.replace(w.channel), std::mem::replace(&mut self.mask, mask), std::mem::replace(&mut self.lanes, CHANNELS));
+        let partial = block.channels < i64::from(block.lanes);
+        let below = ir.splat(ir.c64(block.channels), block.lanes);
+        let mask = partial.then(|| ir.icmp(I::LLVMIntSLT, ir.iota(block.lanes), below));
+        let outer = (self.vector.replace(w.channel), std::mem::replace(&mut self.mask, mask), std::mem::replace(&mut self.lanes, block.lanes));
         let mut out = vec![];
         for tap in w.taps(kernel) {
             let when = self.begin_when(ir.c1(true));
@@ -197,9 +202,30 @@ impl Emitter<'_, '_> {
     }
 }
 
-/// The codes of up to four taps next to each other, channel by channel. Vectors are turned within each 16 bytes, as the CPU does it fastest: of
+/// The codes of up to four taps next to each other, channel by channel: a vector for each 16 channels.
+fn quads(ir: &Ir, taps: &[V], lanes: u32) -> Vec<V> {
+    if lanes == LANES { vec![quad(ir, taps)] } else { quads_in_turns(ir, taps).into() }
+}
+
+/// Of 16 channels: the four channels that each tap has next to each other are brought together, then turned within 16 bytes.
+fn quad(ir: &Ir, taps: &[V]) -> V {
+    let words = ir.vec(ir.int(32), LANES);
+    if let [tap] = taps {
+        return ir.zext(*tap, ir.int(32));
+    }
+    let tap = |i: usize| taps.get(i).copied().unwrap_or(ir.zero(ir.vec(ir.int(8), LANES)));
+    let side_by_side = |a: V, b: V| ir.shuffle(a, b, &(0..2 * ir.lanes(a)).collect::<Vec<u32>>());
+    let all = side_by_side(side_by_side(tap(0), tap(1)), side_by_side(tap(2), tap(3)));
+    let all = ir.bitcast(all, words);
+    let fours = ir.shuffle(all, all, &(0..LANES).map(|i| i % 4 * 4 + i / 4).collect::<Vec<u32>>());
+    let fours = ir.bitcast(fours, ir.vec(ir.int(8), CHANNELS));
+    let turned: Vec<u32> = (0..CHANNELS).map(|i| i / 16 * 16 + i % 4 * 4 + i % 16 / 4).collect();
+    ir.bitcast(ir.shuffle(fours, fours, &turned), words)
+}
+
+/// Of 64 channels. Vectors are turned within each 16 bytes, as the CPU does it fastest: of
 /// part `i` of the 64 channels, vector `q` gets the channels `16·i + 4·q` and the three that follow.
-fn quads(ir: &Ir, taps: &[V]) -> [V; 4] {
+fn quads_in_turns(ir: &Ir, taps: &[V]) -> [V; 4] {
     let t = ir.vec(ir.int(8), CHANNELS);
     let tap = |i: usize| taps.get(i).copied().unwrap_or(ir.zero(t));
     let pairs = |high: bool| (unpacked(ir, tap(0), tap(1), 1, high), unpacked(ir, tap(2), tap(3), 1, high));
@@ -220,7 +246,7 @@ fn unpacked(ir: &Ir, a: V, b: V, width: u32, high: bool) -> V {
     ir.shuffle(a, b, &mask)
 }
 
-/// The sums that [`quads`] lead to, 16 neighbouring channels to a vector.
+/// The sums that [`quads_in_turns`] leads to, 16 neighbouring channels to a vector.
 fn in_order(ir: &Ir, sums: &[V]) -> Vec<V> {
     // Quarters of a vector: two of the first, two of the second.
     let quarters = |a: V, b: V, of: [u32; 4]| {
