@@ -14,9 +14,10 @@ Example:
       --recipe examples/recipes/staged.toml --data examples/models/digits_cnn/calibration.npz
   lapidary compress --lock small.onnx.lock -o again.onnx       the same bytes again, without measuring
 
-Without --recipe the model becomes static int8, as examples/recipes/static-int8.toml says: batch norms into convolutions, SmoothQuant on
-matrix products, ranges measured on the data, weights, activations and tables in 8 bits. An ONNX file is made for ONNX Runtime, a library for
-itself; --runtime native makes the ONNX file that `lapidary compile` makes the fastest library of. A recipe is a list of stages:
+Without --recipe the model becomes static int8, as examples/recipes/static-int8.toml says: SmoothQuant on matrix products, ranges measured
+on the data, weights, activations and tables in 8 bits. Such a file is made for ONNX Runtime. A library, and an ONNX file with --runtime native,
+of which `lapidary compile` makes the same, follow examples/recipes/native-int8.toml: batch norms go into convolutions first, values are
+rounded behind whole activations only, and biases are corrected. A recipe is a list of stages:
 
   [[stage]]
   name = \"int8\"
@@ -81,15 +82,16 @@ impl Compress {
     }
 
     fn compress(&self, path: &Path, out: &Path, data: &str, global: &Global) -> Outcome {
+        let runtime = self.runtime.as_deref().or(compress::is_library(out).then_some(compress::NATIVE));
+        let (built_in, default) = compress::default_recipe(runtime);
         let text = match &self.recipe {
             Some(recipe) => std::fs::read_to_string(recipe).map_err(|e| {
                 let place = recipe.display().to_string();
                 Diagnostic::error("file-unreadable", format!("the recipe '{place}' cannot be read: {e}")).file(place)
             })?,
-            None => compress::DEFAULT_RECIPE.into(),
+            None => default.into(),
         };
-        let recipe = self.recipe.as_deref().unwrap_or(Path::new("static-int8.toml (built in)"));
-        let runtime = self.runtime.as_deref().or(compress::is_library(out).then_some("native"));
+        let recipe = self.recipe.as_deref().unwrap_or(Path::new(built_in));
         let stages = compress::from_toml(&text, runtime).map_err(|e| placed(e, recipe))?;
         let lock_path = beside(out, "lock");
         let page_path = self.report.clone().unwrap_or_else(|| beside(out, "html"));

@@ -20,8 +20,16 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// What is done where no recipe says otherwise.
-pub const DEFAULT_RECIPE: &str = include_str!("../../../examples/recipes/static-int8.toml");
+/// The runtime that stands for libraries that Lapidary compiles.
+pub const NATIVE: &str = "native";
+
+/// What is done where no recipe says otherwise: a name, and the recipe.
+pub fn default_recipe(runtime: Option<&str>) -> (&'static str, &'static str) {
+    match runtime {
+        Some(NATIVE) => ("native-int8.toml (built in)", include_str!("../../../examples/recipes/native-int8.toml")),
+        _ => ("static-int8.toml (built in)", include_str!("../../../examples/recipes/static-int8.toml")),
+    }
+}
 
 /// How to compress.
 pub struct Options {
