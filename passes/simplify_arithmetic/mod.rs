@@ -1,7 +1,8 @@
 //! simplify-arithmetic: drop and merge arithmetic with constants, within rounding.
 //!
 //! `x + 0` is `x` but for the sign of zero; `(x + a) + b` and `(x · a) · b` with constants are one operation, rounded once instead of
-//! twice. `canonicalize` does what changes no bit at all.
+//! twice. A mean is taken before a product that treats all pixels alike, so that the product has one pixel. `canonicalize` does what changes
+//! no bit at all.
 
 use crate::common::{neutral, same_type};
 use lapidary_ir::{Result, Tensor};
@@ -56,7 +57,34 @@ static RULES: &[Rule] = &[
         Ok(())
     })
     .shared(),
+    Rule::new(
+        "mean-of-pointwise-conv",
+        "The mean of all pixels of a `Conv` with a kernel of one pixel is the `Conv` of the mean of its input's pixels.",
+        "%c = Conv(?x, ?w, ?b?)\n%y = GlobalAveragePool(%c)",
+        pointwise,
+        |m, p| {
+            let mean = p.copy(m, m.root, [m.value("x")?.into()]);
+            let y = p.copy(m, m.id("c")?, [mean, m.value("w")?.into(), m.optional("b").into()]);
+            p.replace(m.output(), y);
+            Ok(())
+        },
+    )
+    .shared(),
 ];
+
+/// Each pixel of the convolution is a linear function of the same pixel of its input; and where it is computed anyway, its input has fewer
+/// channels to add up.
+fn pointwise(m: &Match<'_>) -> Result<(), Reason> {
+    let conv = m.node("c")?;
+    let all = |name: &str, value: i64| conv.attrs.ints(name).is_none_or(|v| v.iter().all(|v| *v == value));
+    let kernel = &m.dims("w")?[2..];
+    applies(kernel.iter().all(|d| d.as_const() == Some(1)), "the kernel has more than one pixel")?;
+    ensure(all("strides", 1), "it skips pixels")?;
+    ensure(all("pads", 0), "it pads with zeros")?;
+    let channels = |name: &str| m.dims(name).ok()?.get(1)?.as_const();
+    let fewer = channels("x").zip(m.dims("w")?[0].as_const()).is_some_and(|(x, y)| x <= y);
+    ensure(fewer || m.graph.use_count(m.id("c")?.out(0)) == 1, "others need the result, and its input has more channels")
+}
 
 /// Only floats are merged (integers may overflow between), and only constants of one element: others could grow by broadcasting.
 fn small_constants(m: &Match<'_>) -> Result<(), Reason> {

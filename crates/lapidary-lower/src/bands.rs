@@ -11,12 +11,12 @@ use lapidary_kernel::{Atom, Axis, AxisId, BAND, BufferId, ExprKind, Guard, Index
 /// The dim of rows: images are the first.
 const ROWS: usize = 1;
 /// Tensors from this size on leave the caches nearest to a core; what lies between the kernels of a band must not.
-const NEAR_BYTES: f64 = 2e6;
+const NEAR_BYTES: f64 = 1e6;
 const BAND_BYTES: f64 = 7e5;
 /// Bytes a nanosecond of what has left.
-const FAR_PER_NS: f64 = 30.0;
+const FAR_PER_NS: f64 = 10.0;
 /// Operations a nanosecond of tiles, and of windows.
-const TILES_PER_NS: f64 = 200.0;
+const TILES_PER_NS: f64 = 110.0;
 const WINDOWS_PER_NS: f64 = 60.0;
 /// Rows of a band.
 const MOST_ROWS: i64 = 32;

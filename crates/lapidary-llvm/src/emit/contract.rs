@@ -3,6 +3,7 @@
 
 use super::expr::{Ahead, Emitter, Place};
 use super::ir::{IntCmp as I, V};
+use super::memory::is_far;
 use super::operands::{BlockOperands, Operands};
 use super::scope::AxisValue;
 use super::tile::{self, LANES};
@@ -252,6 +253,8 @@ impl Emitter<'_, '_> {
         let tile_type = tile::tile_type(ir, c.family.factors);
         let tile_function = ir.function(&c.family.name(), tile_type);
 
+        let far = c.direct.as_ref().is_some_and(|d| is_far(self.program.buffer(d.buffer)));
+
         let (first, last) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
         self.for_each(first, last, 1, &[], |s, chunk, _| {
             let (rest, panel_block) = s.split(chunk, panel_blocks);
@@ -295,6 +298,14 @@ impl Emitter<'_, '_> {
                         args[OUT] = ir.select(full, here, tile_memory);
                         args[OUT_ROW] = ir.select(full, stride, ir.c64(row_floats));
                         in_memory = ir.not(full);
+                        if far {
+                            // As epilogues do: where the next tile's sums go comes from memory while this one multiplies.
+                            for line in 0..tile_rows * c.vectors {
+                                let (i, j) = (line / c.vectors, line % c.vectors);
+                                let row = ir.gep(ir.f32(), here, ir.mul(stride, ir.c64(tile_rows + i)));
+                                ir.prefetch(ir.gep(ir.f32(), row, ir.c64(j * LANES as i64)));
+                            }
+                        }
                     }
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
