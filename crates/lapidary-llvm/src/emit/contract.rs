@@ -488,7 +488,7 @@ impl Emitter<'_, '_> {
             let w = self.begin_when(if masked { ir.not(full) } else { full });
             self.vector = Some(c.n);
             // What the next tile adds to its sums, and where they go, comes from memory while it multiplies.
-            self.ahead = c.m.last().map(|m| Ahead { axis: *m, points: c.tile_rows, stores: true });
+            self.ahead = c.m.last().map(|m| Ahead { axis: *m, points: c.tile_rows });
             if masked {
                 let left = ir.sub(columns, column);
                 self.mask = Some(ir.icmp(I::LLVMIntSLT, ir.iota(LANES), ir.splat(left, LANES)));

@@ -52,13 +52,11 @@ impl Dep {
     }
 }
 
-/// A point that comes later.
+/// A point that comes later. What is written there is fetched like what is read: cores read a line before they write it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead {
     pub axis: AxisId,
     pub points: i64,
-    /// What is written there is fetched, too: cores read a line before they write it.
-    pub stores: bool,
 }
 
 /// Emits one kernel.
@@ -74,7 +72,7 @@ pub struct Emitter<'i, 'c> {
     /// Lanes that take part, where not all do.
     pub mask: Option<V>,
     pub places: Vec<Option<Place>>,
-    /// What vectors read so many points further along this axis is fetched, and where contractions write.
+    /// What vectors read and write so many points further along this axis is fetched.
     pub ahead: Option<Ahead>,
     /// From this level on every guard is known to hold.
     pub inside: Option<usize>,

@@ -9,7 +9,7 @@ use lapidary_kernel::{AxisId, ExprKind, Index, Stmt};
 /// Partial results of a long reduction: enough to hide the latency of an addition.
 const PARTS: i64 = 4;
 /// Points of the loop around that vectors are fetched ahead.
-const FETCHED_AHEAD: i64 = 2;
+const FETCHED_AHEAD: i64 = 4;
 
 /// Points of the vector axis.
 pub struct Stretch {
@@ -67,7 +67,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         } else {
             let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
             let start = self.coordinates(&nest.rows, first)?;
-            self.ahead = nest.ahead.map(|axis| Ahead { axis, points: FETCHED_AHEAD, stores: false });
+            self.ahead = nest.ahead.map(|axis| Ahead { axis, points: FETCHED_AHEAD });
             self.each_row(&nest.rows, first, last, &start, &mut |s| match across {
                 None => s.point(nest),
                 Some(axis) => {

@@ -236,7 +236,7 @@ impl Emitter<'_, '_> {
         let bytes = types::bytes(dtype);
         let flat = linearize(index, &b.dims);
         let access = self.access(base, bytes as i64, &flat)?;
-        if let (Access::Row(p), Some(by)) = (&access, self.bytes_ahead(self.ahead.filter(|a| a.stores), buffer, &flat, bytes)?) {
+        if let (Access::Row(p), Some(by)) = (&access, self.bytes_ahead(self.ahead, buffer, &flat, bytes)?) {
             self.ir.prefetch(self.ir.gep_bytes(*p, by));
         }
         if matches!(access, Access::One(_)) && (self.ir.is_vec(v) || each.is_some()) {
@@ -275,7 +275,7 @@ impl Emitter<'_, '_> {
         let raw = if encoded { v } else { types::encode(self.ir, self.program.buffer(buffer).dtype, v) };
         let p = self.ir.gep_bytes(p, self.ir.c64(offset * bytes as i64));
         let flat = linearize(index, &self.program.buffer(buffer).dims);
-        if let Some(by) = self.bytes_ahead(self.ahead.filter(|a| a.stores), buffer, &flat, bytes)? {
+        if let Some(by) = self.bytes_ahead(self.ahead, buffer, &flat, bytes)? {
             self.ir.prefetch(self.ir.gep_bytes(p, by));
         }
         match mask {

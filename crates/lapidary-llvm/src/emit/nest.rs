@@ -2,7 +2,6 @@
 //! the statements, or nowhere. `loops` and `statements` emit it.
 
 use super::expr::{Emitter, broken};
-use super::memory;
 use lapidary_ir::{Dim, Result};
 use lapidary_kernel::{AxisId, BinaryOp, ExprKind, Kernel, Program, Schedule, Stmt, UnaryOp, linearize};
 use std::collections::BTreeSet;
@@ -14,8 +13,6 @@ pub const CHUNK_WORK: i64 = 40_000;
 const TILE_WORK: i64 = 300_000;
 /// Rows that are enough.
 const MANY_ROWS: i64 = 16;
-/// Vectors that a point must read for it to be worth fetching them ahead: fewer are found by the machine.
-const MANY_READS: usize = 16;
 /// Rows that share what is read once per vector.
 const STATIONARY_ROWS: i64 = 32;
 
@@ -33,7 +30,7 @@ pub struct Nest {
     pub blocks: Dim,
     pub tiles: Dim,
     pub tiles_per_chunk: Dim,
-    /// The axis of rows along which what is read is fetched ahead.
+    /// The axis of rows along which what is read and written is fetched ahead.
     pub ahead: Option<AxisId>,
     /// Vectors outside, rows inside.
     pub stationary: bool,
@@ -98,19 +95,10 @@ impl Nest {
             })
         });
         let scratch = scratch.collect();
-        let ahead = rows.last().copied().filter(|_| parallel && reads_much(kernel, program));
+        let map = matches!(kernel.schedule, Some(Schedule::Map { .. }));
+        let ahead = rows.last().copied().filter(|_| parallel && map);
         Ok(Nest { lanes, vector, parallel, rows, ahead, block, blocks, tiles, tiles_per_chunk, stationary, chunks, scratch, scratch_bytes: end })
     }
-}
-
-/// Whether each point of a map is computed from many elements, as the transforms of tiles do, which lie in memory or in the last cache.
-fn reads_much(kernel: &Kernel, program: &Program) -> bool {
-    let map = matches!(kernel.schedule, Some(Schedule::Map { .. }));
-    let loads = kernel.exprs.iter().zip(kernel.live_exprs()).filter(|(e, live)| match e.kind {
-        ExprKind::Load { buffer, .. } => *live && memory::is_far(program.buffer(buffer)),
-        _ => false,
-    });
-    map && loads.count() >= MANY_READS
 }
 
 /// Whether a reduction reads elements that vary along `axis` but not along any of `rows`.

@@ -238,7 +238,7 @@ impl Emitter<'_, '_> {
         let row = |i: i64| if taken_apart { (0, i * LANES, beside(i)) } else { (i, 0, q.left.map(below)) };
         let rows = (0..count).map(|i| self.read_row(q, *value, row(i))).collect::<Result<Vec<V>>>()?;
         // Rows of squares are far from each other: where the next square of each goes is not found by the machine.
-        self.ahead = q.turn.few.is_none().then_some(Ahead { axis: q.turn.write, points: LANES, stores: true });
+        self.ahead = q.turn.few.is_none().then_some(Ahead { axis: q.turn.write, points: LANES });
         let w = self.begin_when(ir.c1(true));
         self.current().axes.extend(q.turn.group.map(|a| (a, AxisValue::Scalar(ir.c64(0)))));
         if let Some(Few::Written(_)) = q.turn.few {
