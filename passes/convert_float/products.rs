@@ -6,8 +6,10 @@ use lapidary_ir::{DType, Graph, NodeId, ValueId};
 /// Fewer neighbours along the sum, or columns, fill no registers.
 const LEAST_SUM: i64 = 16;
 const LEAST_COLUMNS: i64 = 16;
+/// With so many channels the neighbours of a sum are channels of several columns.
+const STEM_CHANNELS: std::ops::RangeInclusive<i64> = 2..=4;
 /// Points of an output of a 3 × 3 convolution from which on Winograd's algorithm, which multiplies in f32, is faster.
-const WINOGRAD_POINTS: i64 = 24 * 24;
+const WINOGRAD_POINTS: i64 = 12 * 12;
 
 /// The factors of a node that are rounded; `None`: it is no product.
 ///
@@ -42,7 +44,11 @@ pub fn factors(graph: &Graph, id: NodeId, winograd: bool) -> Result<Option<Slots
             }
             convolution(graph, id, winograd)?;
             let w = dims(b)?;
-            (w.get(1).and_then(|d| d.as_const()), w.first().and_then(|d| d.as_const()))
+            let channels = w.get(1).and_then(|d| d.as_const());
+            // Few channels are multiplied with their columns, and an even number of them.
+            let columns = w.get(3).and_then(|d| d.as_const());
+            let neighbours = channels.zip(columns).filter(|(c, _)| STEM_CHANNELS.contains(c)).map(|(c, columns)| (c + c % 2) * columns);
+            (neighbours.or(channels), w.first().and_then(|d| d.as_const()))
         }
         "Gemm" => {
             let transposed = |name: &str| node.attrs.int(name).unwrap_or(0) != 0;

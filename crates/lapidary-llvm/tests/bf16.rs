@@ -53,7 +53,7 @@ fn products_of_two_activations() {
 
 #[test]
 fn convolutions_with_padding() {
-    for (channels, stride, kernel) in [(6, 2, 7), (6, 1, 3), (16, 1, 1), (32, 2, 3)] {
+    for (channels, stride, kernel) in [(3, 2, 7), (3, 1, 5), (4, 2, 5), (6, 2, 7), (6, 1, 3), (16, 1, 1), (32, 2, 3)] {
         let pad = kernel / 2;
         let (x, w) = (random(DType::F32, &[2, channels, 11, 9], 1), random(DType::BF16, &[20, channels, kernel, kernel], 2));
         let (h, v) = ((11 + 2 * pad - kernel) / stride + 1, (9 + 2 * pad - kernel) / stride + 1);

@@ -1,11 +1,14 @@
 //! Convolutions of few channels, as networks for images begin with: for each row of the kernel, what it multiplies in one row of the image (its
 //! columns, and their channels) lies next to each other once channels come last and the image has its margin. So the image is copied into that
-//! form, and the sum runs over `columns · channels` neighbours for each row, instead of over three channels for each of many taps.
+//! form, and the sum runs over `columns · channels` neighbours for each row, instead of over three channels for each of many taps. Factors that are
+//! multiplied in pairs get a channel of zeros where there is an odd number of them.
 
 use crate::contract;
 use crate::rewrite::{AxisMap, rebuild};
 use lapidary_ir::{Dim, Dims};
-use lapidary_kernel::{Atom, AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Index, Kernel, KernelBuilder, LAYOUT, Program, Stmt};
+use lapidary_kernel::{
+    Atom, AxisId, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factors, Guard, Index, Kernel, KernelBuilder, LAYOUT, Program, Stmt,
+};
 
 /// With more channels, their neighbours are enough.
 const MOST_CHANNELS: i64 = 4;
@@ -40,14 +43,20 @@ struct Image {
 
 fn widened(p: &mut Program, k: &Kernel) -> Option<(Vec<Kernel>, Kernel)> {
     let c = contract::recognize(p, k).filter(|_| k.blocked().is_none())?;
-    let image = image(p, k, c.a)?;
+    let mut image = image(p, k, c.a)?;
     let (channel, column) = (image.channel.1, image.column.1);
-    let map = AxisMap::merge(k, column, channel);
+    let mut even = k.clone();
+    if let (Factors::Bf16, Some(channels)) = (c.factors, k.extent(channel).as_const()) {
+        let channels = Dim::from(channels + channels % 2);
+        image.windows[image.channel.0].1 = channels.clone();
+        even.axes[channel.0 as usize].extent = channels;
+    }
+    let map = AxisMap::merge(&even, column, channel);
     let (pad, padded) = padded(p, k, c.a, &image)?;
-    let (relay, relaid, order) = relaid(p, k, c.b, column, channel)?;
+    let (relay, relaid, order) = relaid(p, k, c.b, column, (channel, even.extent(channel)))?;
     let ExprKind::Load { buffer: weights, index: weight_index, .. } = &k.expr(c.b).kind else { return None };
     // Which dim of a load is which does not depend on the axes' numbers; the copier has replaced them already.
-    let new = rebuild(k, &map, &mut |n, site| {
+    let new = rebuild(&even, &map, &mut |n, site| {
         if site.buffer == *weights && site.index.len() == weight_index.len() {
             let at: Vec<Index> = order.iter().map(|d| site.index[*d].clone()).collect();
             return n.load(relaid, site.dtype, at);
@@ -61,6 +70,11 @@ fn widened(p: &mut Program, k: &Kernel) -> Option<(Vec<Kernel>, Kernel)> {
     });
     contract::recognize(p, &new)?;
     Some((vec![pad, relay], new))
+}
+
+/// Whether a convolution whose factors are loaded by `a` may get a channel of zeros.
+pub fn widens(p: &Program, k: &Kernel, a: ExprId) -> bool {
+    image(p, k, a).is_some()
 }
 
 /// The image that a convolution reads through a window, if it has few channels and is read in no other way.
@@ -119,6 +133,10 @@ fn padded(p: &mut Program, k: &Kernel, a: ExprId, image: &Image) -> Option<(Kern
         let d = image.index.iter().position(|x| x == i)?;
         inside.push((from[d].clone(), size.clone()));
     }
+    let channel = image.channel.0;
+    if image.windows[channel].1 != source.dims[channel] {
+        inside.push((from[channel].clone(), source.dims[channel].clone()));
+    }
     let otherwise = match otherwise {
         Some(e) => Some(shared(&mut b, k, *e)?),
         None => None,
@@ -145,8 +163,8 @@ fn shared(b: &mut KernelBuilder, k: &Kernel, e: ExprId) -> Option<ExprId> {
     })
 }
 
-/// The copy of the weights with columns and channels last, and the order of its dims.
-fn relaid(p: &mut Program, k: &Kernel, b: ExprId, column: AxisId, channel: AxisId) -> Option<(Kernel, BufferId, Vec<usize>)> {
+/// The copy of the weights with columns and so many channels last, and the order of its dims.
+fn relaid(p: &mut Program, k: &Kernel, b: ExprId, column: AxisId, (channel, channels): (AxisId, &Dim)) -> Option<(Kernel, BufferId, Vec<usize>)> {
     let ExprKind::Load { buffer, index, guard, .. } = &k.expr(b).kind else { return None };
     let at = |x: AxisId| index.iter().position(|i| i.as_axis() == Some(x));
     let last = [at(column)?, at(channel)?];
@@ -157,14 +175,18 @@ fn relaid(p: &mut Program, k: &Kernel, b: ExprId, column: AxisId, channel: AxisI
         return None;
     }
     let order: Vec<usize> = (0..index.len()).filter(|d| !last.contains(d)).chain(last).collect();
-    let dims: Dims = order.iter().map(|d| source.dims[*d].clone()).collect();
+    let dims: Dims = order.iter().map(|d| if *d == last[1] { channels.clone() } else { source.dims[*d].clone() }).collect();
     let mut n = KernelBuilder::new(format!("{LAYOUT}{}", source.name), &[]);
     let axes = n.parallel_all("i", &dims);
     let mut from = vec![Index::from(0); order.len()];
     for (axis, d) in axes.iter().zip(&order) {
         from[*d] = (*axis).into();
     }
-    let v = n.load(*buffer, source.dtype, from);
+    let exists: Guard = match source.dims[last[1]] == *channels {
+        true => Guard::new(),
+        false => [(from[last[1]].clone(), source.dims[last[1]].clone())].into_iter().collect(),
+    };
+    let v = n.load_guarded(*buffer, source.dtype, from, exists, None);
     let to = p.add_buffer(Buffer { name: format!("{}.laid", source.name).into(), dims, kind: BufferKind::Temp, ..source });
     n.store(to, axes.into_iter().map(Index::from).collect::<Vec<_>>(), v);
     Some((n.finish(), to, order))

@@ -158,18 +158,42 @@ fn exp(ir: &Ir, x: V) -> V {
 
 /// The exponential of what lies between the least exponent and 89.
 fn exp_within(ir: &Ir, x: V) -> V {
-    let (n, bits, r) = reduce_exp(ir, x);
+    if ir.cpu.get() == Some(Cpu::X86V4) && ir.lanes_of(ir.ty(x)) == 16 {
+        return exp_by_table(ir, x);
+    }
+    let (_, bits, r) = reduce_exp(ir, x);
     // 1, 1, and (eʳ - 1 - r) / r²
     let p = polynomial(ir, r, &[1.0, 1.0, 0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814596459269524]);
-    if ir.cpu.get() == Some(Cpu::X86V4) && ir.lanes_of(ir.ty(x)) == 16 {
-        return scaled(ir, p, n);
-    }
     // In two steps, since 2ⁿ alone may be denormal or too large.
     let half = ir.ashr(bits, ir.cint(ir.ty(bits), 1));
     ir.fmul(ir.fmul(p, power_of_two(ir, half)), power_of_two(ir, ir.sub(bits, half)))
 }
 
-/// `x · 2ⁿ`, which may be denormal or infinite.
+/// `2^(q/16) · eʳ` with `x = q/16 ln 2 + r`: each lane picks the power of its sixteenth, which leaves so little that few terms are enough.
+fn exp_by_table(ir: &Ir, x: V) -> V {
+    let t = ir.ty(x);
+    // Adding it to an f32 rounds to sixteenths, whose number then is in the low bits.
+    let rounder = c(ir, t, ROUNDER / 16.0);
+    let shifted = ir.fma(x, c(ir, t, std::f64::consts::LOG2_E), rounder);
+    let n = ir.fsub(shifted, rounder);
+    let r = ir.fma(n, c(ir, t, -LN2.0), x);
+    let r = ir.fma(n, c(ir, t, -LN2.1), r);
+    let row = ir.cvec(&SIXTEENTHS.map(|v| c(ir, ir.f32(), v)));
+    let sixteenth = ir.bits_as(shifted, ir.int(32));
+    let power = ir.intrinsic("llvm.x86.avx512.permvar.sf.512", &[], &[row, sixteenth]);
+    // (eʳ - 1) / r
+    let p = polynomial(ir, r, &[1.0, 0.5000162124633789, 0.16667045652866364]);
+    scaled(ir, ir.fma(ir.fmul(power, r), p, power), n)
+}
+
+/// 2^(q/16)
+#[rustfmt::skip]
+const SIXTEENTHS: [f64; 16] = [
+    1.0, 1.0442737340927124, 1.0905077457427979, 1.1387885808944702, 1.1892070770263672, 1.2418577671051025, 1.2968395948410034, 1.3542555570602417,
+    1.4142135381698608, 1.4768261909484863, 1.5422108173370361, 1.610490322113037, 1.6817928552627563, 1.7562521696090698, 1.8340080976486206, 1.9152065515518188,
+];
+
+/// `x · 2^⌊n⌋`, which may be denormal or infinite.
 fn scaled(ir: &Ir, x: V, n: V) -> V {
     const CURRENT_ROUNDING: i64 = 4;
     let args = [x, n, x, ir.cint(ir.int(16), -1), ir.cint(ir.int(32), CURRENT_ROUNDING)];
