@@ -45,3 +45,16 @@ fn a_tensor_that_is_read_twice() {
     );
     agrees(&body, &d, 0);
 }
+
+/// The copy of an image of few channels, and the convolution that begins with it.
+#[test]
+fn an_image_that_is_copied() {
+    let source = format!(
+        "graph @g(%x: f32[N, 3, 320, 320]) {{\n{}  %y = Conv(%x, %w) {{strides=[2, 2], pads=[1, 1, 1, 1]}} : f32[N, 16, 160, 160]\n  return %y\n}}\n",
+        constant("w", &random(DType::F32, &[16, 3, 3, 3], 2))
+    );
+    agrees_natively(&source, &[random(DType::F32, &[2, 3, 320, 320], 1)], 1e-5, &|kernels| {
+        let bands: Vec<&str> = kernels.iter().filter(|(k, _)| k.name.starts_with(BAND)).map(|(_, template)| *template).collect();
+        assert_eq!(bands, ["turn", "contract"], "{source}");
+    });
+}

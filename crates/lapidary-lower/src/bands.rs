@@ -18,6 +18,8 @@ const FAR_PER_NS: f64 = 10.0;
 /// Operations a nanosecond of tiles, and of windows.
 const TILES_PER_NS: f64 = 110.0;
 const WINDOWS_PER_NS: f64 = 60.0;
+/// Elements that are copied in a nanosecond, twice.
+const COPIES_PER_NS: f64 = 10.0;
 /// Rows of a band.
 const MOST_ROWS: i64 = 32;
 /// What must be gained, in parts of the time of the chain.
@@ -64,14 +66,14 @@ struct Link {
     high: i64,
 }
 
-/// How kernel `at` feeds the next, where it feeds nobody else and both are sums at the points of images.
+/// How kernel `at` feeds the next, where it feeds nobody else, the next is a sum at the points of images, and it is one, too, or copies an image.
 fn link(p: &Program, uses: &Uses, at: usize) -> Option<Link> {
     let (k, next) = (p.kernels.get(at)?, p.kernels.get(at + 1)?);
     let sums = |k: &Kernel| matches!(k.body.first(), Some(Stmt::Reduce { .. })) && k.locals.iter().all(|l| l.axes.is_empty());
     let buffer = strips::between(p, uses, at)?;
     let Some(Stmt::Store { index, guard, axes, .. }) = k.body.last() else { return None };
     let plain = |i: &Index| i.as_const() == Some(0) || i.as_axis().is_some_and(|a| k.is_parallel(a));
-    if !sums(k) || !sums(next) || !guard.is_empty() || !axes.is_empty() || index.len() <= ROWS || !index.iter().all(plain) {
+    if !(sums(k) || copies(k)) || !sums(next) || !guard.is_empty() || !axes.is_empty() || index.len() <= ROWS || !index.iter().all(plain) {
         return None;
     }
     let from = index[ROWS].as_axis().filter(|a| p.buffer(buffer).dims[ROWS] == *k.extent(*a))?;
@@ -163,11 +165,18 @@ fn chain(p: &Program, links: &[&Link], first: usize) -> Option<(f64, Chain)> {
     bands.max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
+/// Whether the kernel puts an image into another layout.
+fn copies(k: &Kernel) -> bool {
+    let [Stmt::Store { value, .. }] = k.body.as_slice() else { return false };
+    matches!(k.expr(*value).kind, ExprKind::Load { .. })
+}
+
 /// About how many nanoseconds a kernel computes each image.
 fn time(p: &Program, k: &Kernel) -> Option<f64> {
     let per_ns = match schedule::choose(p, k) {
         Schedule::Contract { .. } => TILES_PER_NS,
         Schedule::Window { .. } => WINDOWS_PER_NS,
+        Schedule::Map { .. } if copies(k) => COPIES_PER_NS,
         _ => return None,
     };
     let images = k.body.iter().find_map(|s| match s {
