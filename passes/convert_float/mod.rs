@@ -18,7 +18,7 @@
 //! * `products=true` rounds the factors of products (MatMul, Gemm, Conv, Attention) and nothing else: a Cast to 16 bits and one back to f32
 //!   in front of each; sums, and what follows them, are f32. That is what CPUs with BF16 instructions compute, and what
 //!   `compile --precision bf16` compiles. Products that would gain nothing stay as they are, for reasons that `--why` tells: depthwise
-//!   convolutions, few channels, and (unless `winograd=false`) 3 × 3 convolutions that Winograd's algorithm computes faster in f32.
+//!   convolutions, few channels and columns, and (unless `winograd=false`) 3 × 3 convolutions that Winograd's algorithm computes faster in f32.
 //!
 //! Weights are rounded to nearest even. Numbers beyond the type's largest become the largest (`overflow=infinity`: infinity), as masks of
 //! -1e9 should; the ledger names each tensor in which that happens, and those that lose digits because they are very small (subnormal). An

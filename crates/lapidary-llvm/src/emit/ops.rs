@@ -3,7 +3,7 @@
 use super::ir::{FloatCmp as F, IntCmp as I, Ir, V};
 use super::{math, types};
 use lapidary_ir::{DType, Diagnostic, Result};
-use lapidary_kernel::{BinaryOp, UnaryOp};
+use lapidary_kernel::{BinaryOp, Cpu, UnaryOp};
 
 fn wrong(op: impl std::fmt::Debug, dtype: DType) -> lapidary_ir::Diagnostics {
     Diagnostic::unsupported("kernel-op", format!("{op:?} does not exist for elements of type {dtype}")).into()
@@ -102,9 +102,23 @@ const NO_FRACTIONS: f64 = 12_582_912.0;
 impl Quantization {
     /// The codes.
     pub fn code(&self, ir: &Ir) -> V {
+        if !self.signed && ir.cpu.get() == Some(Cpu::X86V4) && ir.lanes(self.x) == 16 {
+            return self.saturated(ir);
+        }
         let bits = ir.bitcast(self.shifted(ir), ir.vec(ir.int(32), ir.lanes(self.x)));
         let code = ir.trunc(bits, ir.int(8));
         self.zero.map_or(code, |z| ir.add(code, z))
+    }
+    /// The codes, of which the conversions to integers and to bytes find those beyond the most: what has no i32 becomes the largest unsigned number.
+    fn saturated(&self, ir: &Ir) -> V {
+        const CURRENT_ROUNDING: i64 = 4;
+        let least = self.bound(ir, -0.25);
+        let x = ir.select(ir.fcmp(F::LLVMRealOGT, self.x, least), self.x, least);
+        let number = ir.vec(ir.int(32), 16);
+        let args = [self.quotient(ir, x), ir.zero(number), ir.cint(ir.int(16), -1), ir.cint(ir.int(32), CURRENT_ROUNDING)];
+        let steps = ir.intrinsic("llvm.x86.avx512.mask.cvtps2dq.512", &[], &args);
+        let code = self.zero.map_or(steps, |z| ir.add(steps, ir.splat(ir.zext(z, ir.int(32)), 16)));
+        ir.trunc(ir.intrinsic("llvm.umin", &[number], &[code, ir.cint(number, 255)]), ir.int(8))
     }
     /// The codes less the zero point, as f32.
     pub fn steps(&self, ir: &Ir) -> V {
@@ -112,25 +126,28 @@ impl Quantization {
         ir.fsub(shifted, ir.cfloat(ir.ty(shifted), NO_FRACTIONS))
     }
     fn shifted(&self, ir: &Ir) -> V {
-        let Quantization { x, scale, zero, signed } = *self;
-        let (low, high) = if signed { (-128.0, 127.0) } else { (0.0, 255.0) };
-        let lanes = ir.lanes(x);
-        let real = zero.map(|z| if signed { ir.si_to_fp(z, ir.f32()) } else { ir.ui_to_fp(z, ir.f32()) });
-        // A quarter beyond the last code still rounds to it, and the division's own rounding does not reach the next.
-        let bound = |code: f64| {
-            let code = ir.cfloat(ir.f32(), code);
-            let steps = real.map_or(code, |z| ir.fsub(code, z));
-            ir.splat(ir.fmul(steps, scale), lanes)
-        };
-        let (least, most) = (bound(low - 0.25), bound(high + 0.25));
+        let (low, high) = if self.signed { (-128.0, 127.0) } else { (0.0, 255.0) };
+        let (least, most) = (self.bound(ir, low - 0.25), self.bound(ir, high + 0.25));
         // NaN is the code 0.
-        let x = if signed { ir.select(ir.fcmp(F::LLVMRealORD, x, x), x, bound(0.0)) } else { x };
+        let x = if self.signed { ir.select(ir.fcmp(F::LLVMRealORD, self.x, self.x), self.x, self.bound(ir, 0.0)) } else { self.x };
         let x = ir.select(ir.fcmp(F::LLVMRealOGT, x, least), x, least);
         let x = ir.select(ir.fcmp(F::LLVMRealOLT, x, most), x, most);
-        let reciprocal = ir.splat(ir.fdiv(ir.cfloat(ir.f32(), 1.0), scale), lanes);
-        let scale = ir.splat(scale, lanes);
-        let (_, exact) = corrected(ir, x, scale, reciprocal);
+        let exact = self.quotient(ir, x);
         ir.fadd(exact, ir.cfloat(ir.ty(x), NO_FRACTIONS))
+    }
+    /// What has this code. A quarter beyond the last code still rounds to it, and the division's own rounding does not reach the next.
+    fn bound(&self, ir: &Ir, code: f64) -> V {
+        let code = ir.cfloat(ir.f32(), code);
+        let zero = self.zero.map(|z| if self.signed { ir.si_to_fp(z, ir.f32()) } else { ir.ui_to_fp(z, ir.f32()) });
+        let steps = zero.map_or(code, |z| ir.fsub(code, z));
+        ir.splat(ir.fmul(steps, self.scale), ir.lanes(self.x))
+    }
+    /// `x / scale`, rounded to nearest.
+    fn quotient(&self, ir: &Ir, x: V) -> V {
+        let lanes = ir.lanes(x);
+        let reciprocal = ir.splat(ir.fdiv(ir.cfloat(ir.f32(), 1.0), self.scale), lanes);
+        let (_, exact) = corrected(ir, x, ir.splat(self.scale, lanes), reciprocal);
+        exact
     }
 }
 
