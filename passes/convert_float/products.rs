@@ -1,7 +1,7 @@
 //! Which products gain by factors of 16 bits, when their sums stay in f32.
 
 use super::plan::Slots;
-use lapidary_ir::{DType, Graph, NodeId, ValueId};
+use lapidary_ir::{DType, Graph, Node, NodeId, ValueId};
 
 /// Fewer neighbours along the sum, or columns, fill no registers.
 const LEAST_SUM: i64 = 16;
@@ -43,12 +43,14 @@ pub fn factors(graph: &Graph, id: NodeId, winograd: bool) -> Result<Option<Slots
                 return Err("each of its groups has few products".into());
             }
             convolution(graph, id, winograd)?;
-            let w = dims(b)?;
-            let channels = w.get(1).and_then(|d| d.as_const());
+            let w: Vec<Option<i64>> = dims(b)?.iter().map(|d| d.as_const()).collect();
+            let channels = w.get(1).copied().flatten();
             // Few channels are multiplied with their columns, and an even number of them.
-            let columns = w.get(3).and_then(|d| d.as_const());
-            let neighbours = channels.zip(columns).filter(|(c, _)| STEM_CHANNELS.contains(c)).map(|(c, columns)| (c + c % 2) * columns);
-            (neighbours.or(channels), w.first().and_then(|d| d.as_const()))
+            let neighbours = match w.as_slice() {
+                [_, Some(c), _, Some(columns)] if STEM_CHANNELS.contains(c) && ones(node, "dilations") => Some((c + c % 2) * columns),
+                _ => channels,
+            };
+            (neighbours, w.first().copied().flatten())
         }
         "Gemm" => {
             let transposed = |name: &str| node.attrs.int(name).unwrap_or(0) != 0;
@@ -69,15 +71,18 @@ pub fn factors(graph: &Graph, id: NodeId, winograd: bool) -> Result<Option<Slots
     Ok(Some(Slots { inputs: slots.iter().copied().collect(), outputs: Default::default() }))
 }
 
+fn ones(node: &Node, name: &str) -> bool {
+    node.attrs.ints(name).is_none_or(|v| v.iter().all(|x| *x == 1))
+}
+
 /// Refuses a convolution that another algorithm computes faster in f32.
 fn convolution(graph: &Graph, id: NodeId, winograd: bool) -> Result<(), String> {
     let node = graph.node(id);
-    let ones = |name: &str| node.attrs.ints(name).is_none_or(|v| v.iter().all(|x| *x == 1));
     let kernel = node.input(1).and_then(|w| graph.ty(w).dims()).unwrap_or_default();
     let three = kernel.len() == 4 && kernel[2..].iter().all(|d| d.as_const() == Some(3));
     let points = graph.ty(id.out(0)).dims().unwrap_or_default();
     let points: Option<i64> = points.get(2..).and_then(|d| d.iter().map(|d| d.as_const()).product());
-    if winograd && three && ones("strides") && ones("dilations") && points.is_none_or(|p| p >= WINOGRAD_POINTS) {
+    if winograd && three && ones(node, "strides") && ones(node, "dilations") && points.is_none_or(|p| p >= WINOGRAD_POINTS) {
         return Err("Winograd's algorithm in f32 is faster".into());
     }
     Ok(())

@@ -77,12 +77,12 @@ static RULES: &[Rule] = &[
 fn pointwise(m: &Match<'_>) -> Result<(), Reason> {
     let conv = m.node("c")?;
     let all = |name: &str, value: i64| conv.attrs.ints(name).is_none_or(|v| v.iter().all(|v| *v == value));
-    let kernel = &m.dims("w")?[2..];
+    let [outputs, _, kernel @ ..] = m.dims("w")? else { return Err("its weights have no channels".into()) };
     applies(kernel.iter().all(|d| d.as_const() == Some(1)), "the kernel has more than one pixel")?;
     ensure(all("strides", 1), "it skips pixels")?;
     ensure(all("pads", 0), "it pads with zeros")?;
-    let channels = |name: &str| m.dims(name).ok()?.get(1)?.as_const();
-    let fewer = channels("x").zip(m.dims("w")?[0].as_const()).is_some_and(|(x, y)| x <= y);
+    let channels = m.dims("x")?.get(1).and_then(|d| d.as_const());
+    let fewer = channels.zip(outputs.as_const()).is_some_and(|(x, y)| x <= y);
     ensure(fewer || m.graph.use_count(m.id("c")?.out(0)) == 1, "others need the result, and its input has more channels")
 }
 
