@@ -2,6 +2,7 @@
 //! else, both get a leading axis that counts bands of the last one's rows; of what lies between, each band computes just the rows that it
 //! needs, those that two bands need twice. So the kernels of such a chain can take turns, see [`crate::strips`].
 
+use crate::fuse::single_store;
 use crate::rewrite::{AxisMap, Copier, copy_stmt, shell};
 use crate::uses::Uses;
 use crate::{schedule, strips};
@@ -167,8 +168,7 @@ fn chain(p: &Program, links: &[&Link], first: usize) -> Option<(f64, Chain)> {
 
 /// Whether the kernel puts an image into another layout.
 fn copies(k: &Kernel) -> bool {
-    let [Stmt::Store { value, .. }] = k.body.as_slice() else { return false };
-    matches!(k.expr(*value).kind, ExprKind::Load { .. })
+    single_store(k).is_some_and(|(_, _, value)| matches!(k.expr(value).kind, ExprKind::Load { .. }))
 }
 
 /// About how many nanoseconds a kernel computes each image.

@@ -254,7 +254,6 @@ impl Emitter<'_, '_> {
         let tile_function = ir.function(&c.family.name(), tile_type);
 
         let far = c.direct.as_ref().is_some_and(|d| is_far(self.program.buffer(d.buffer)));
-
         let (first, last) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
         self.for_each(first, last, 1, &[], |s, chunk, _| {
             let (rest, panel_block) = s.split(chunk, panel_blocks);
@@ -299,12 +298,7 @@ impl Emitter<'_, '_> {
                         args[OUT_ROW] = ir.select(full, stride, ir.c64(row_floats));
                         in_memory = ir.not(full);
                         if far {
-                            // As epilogues do: where the next tile's sums go comes from memory while this one multiplies.
-                            for line in 0..tile_rows * c.vectors {
-                                let (i, j) = (line / c.vectors, line % c.vectors);
-                                let row = ir.gep(ir.f32(), here, ir.mul(stride, ir.c64(tile_rows + i)));
-                                ir.prefetch(ir.gep(ir.f32(), row, ir.c64(j * LANES as i64)));
-                            }
+                            s.fetch_next(c, here, stride);
                         }
                     }
                     args.extend([left, vectors]);
@@ -349,6 +343,14 @@ impl Emitter<'_, '_> {
         })?;
         ir.ret(None);
         Ok(())
+    }
+    /// Fetches where the sums of the next tile go, when those of this one go `here`: as epilogues do, they come from memory while it multiplies.
+    fn fetch_next(&self, c: &Contract, here: V, stride: V) {
+        let ir = self.ir;
+        for i in c.tile_rows..2 * c.tile_rows {
+            let row = ir.gep(ir.f32(), here, ir.mul(stride, ir.c64(i)));
+            (0..c.vectors).for_each(|j| ir.prefetch(ir.gep(ir.f32(), row, ir.c64(j * LANES as i64))));
+        }
     }
     /// Where the sum of the first row and column of this chunk's batch goes.
     fn first_sum(&mut self, c: &Contract, d: &Direct) -> Result<V> {

@@ -336,6 +336,22 @@ impl<'c> Ir<'c> {
         V(unsafe { LLVMBuildCall2(self.builder, function_type.0, f.0, args.as_mut_ptr(), args.len() as u32, NO_NAME) })
     }
 
+    /// Whether `v` is a vector of 32-bit elements that fills a register of AVX-512, whose instructions may be called by name.
+    pub fn fills_v4(&self, v: V) -> bool {
+        self.cpu.get() == Some(Cpu::X86V4) && self.lanes(v) == 16
+    }
+    /// For each lane that element of `row` that the low four bits of `index` say; where [`Ir::fills_v4`].
+    pub fn look_up(&self, row: &[f64; 16], index: V) -> V {
+        let row = self.cvec(&row.map(|v| self.cfloat(self.f32(), v)));
+        self.intrinsic("llvm.x86.avx512.permvar.sf.512", &[], &[row, index])
+    }
+    /// An AVX-512 instruction of that name for all lanes, which rounds to nearest; where [`Ir::fills_v4`].
+    pub fn masked_v4(&self, name: &str, operands: &[V]) -> V {
+        const CURRENT_ROUNDING: i64 = 4;
+        let rest = [self.cint(self.int(16), -1), self.cint(self.int(32), CURRENT_ROUNDING)];
+        self.intrinsic(name, &[], &[operands, &rest].concat())
+    }
+
     // ---- memory
 
     pub fn load(&self, t: T, p: V, align: u32) -> V {

@@ -3,7 +3,7 @@
 use super::ir::{FloatCmp as F, IntCmp as I, Ir, V};
 use super::{math, types};
 use lapidary_ir::{DType, Diagnostic, Result};
-use lapidary_kernel::{BinaryOp, Cpu, UnaryOp};
+use lapidary_kernel::{BinaryOp, UnaryOp};
 
 fn wrong(op: impl std::fmt::Debug, dtype: DType) -> lapidary_ir::Diagnostics {
     Diagnostic::unsupported("kernel-op", format!("{op:?} does not exist for elements of type {dtype}")).into()
@@ -102,7 +102,7 @@ const NO_FRACTIONS: f64 = 12_582_912.0;
 impl Quantization {
     /// The codes.
     pub fn code(&self, ir: &Ir) -> V {
-        if !self.signed && ir.cpu.get() == Some(Cpu::X86V4) && ir.lanes(self.x) == 16 {
+        if !self.signed && ir.fills_v4(self.x) {
             return self.saturated(ir);
         }
         let bits = ir.bitcast(self.shifted(ir), ir.vec(ir.int(32), ir.lanes(self.x)));
@@ -111,12 +111,10 @@ impl Quantization {
     }
     /// The codes, of which the conversions to integers and to bytes find those beyond the most: what has no i32 becomes the largest unsigned number.
     fn saturated(&self, ir: &Ir) -> V {
-        const CURRENT_ROUNDING: i64 = 4;
         let least = self.bound(ir, -0.25);
         let x = ir.select(ir.fcmp(F::LLVMRealOGT, self.x, least), self.x, least);
         let number = ir.vec(ir.int(32), 16);
-        let args = [self.quotient(ir, x), ir.zero(number), ir.cint(ir.int(16), -1), ir.cint(ir.int(32), CURRENT_ROUNDING)];
-        let steps = ir.intrinsic("llvm.x86.avx512.mask.cvtps2dq.512", &[], &args);
+        let steps = ir.masked_v4("llvm.x86.avx512.mask.cvtps2dq.512", &[self.quotient(ir, x), ir.zero(number)]);
         let code = self.zero.map_or(steps, |z| ir.add(steps, ir.splat(ir.zext(z, ir.int(32)), 16)));
         ir.trunc(ir.intrinsic("llvm.umin", &[number], &[code, ir.cint(number, 255)]), ir.int(8))
     }
