@@ -497,14 +497,14 @@ impl Emitter<'_, '_> {
             }
             self.current().axes.push((c.n, AxisValue::Lanes(column)));
             let v = ir.load(ir.vec(c.family.factors.sum(ir), LANES), sum, 64);
-            self.places[c.local.0 as usize] = Some(Place::Register(v));
+            self.places[c.local.0 as usize] = Some(Place::Registers(vec![v]));
             self.current().locals.push(c.local);
             let kernel = self.kernel;
             for s in &kernel.body[c.statements..] {
                 match s {
                     Stmt::Let { local, value } => {
                         let v = self.expr(*value)?;
-                        self.places[local.0 as usize] = Some(Place::Register(v));
+                        self.places[local.0 as usize] = Some(Place::Registers(vec![v]));
                         self.current().locals.push(*local);
                     }
                     Stmt::Store { buffer, index, guard, value, .. } => self.store(*buffer, index, guard, *value)?,

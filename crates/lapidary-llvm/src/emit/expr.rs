@@ -13,9 +13,10 @@ use std::ops::{Deref, DerefMut};
 const ZEROS: i64 = 512;
 
 /// Where a local lives.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Place {
-    Register(V),
+    /// One, or one for each point of a run.
+    Registers(Vec<V>),
     /// An array in scratch memory: elements in register form, for all lanes where the vector axis is parallel.
     Scratch(V),
 }
@@ -135,7 +136,15 @@ impl<'i, 'c> Emitter<'i, 'c> {
     // ---- where values belong
 
     fn dep(&mut self, e: ExprId) -> Dep {
-        kernel_dep(self.kernel, &mut self.deps, e)
+        let dep = kernel_dep(self.kernel, &mut self.deps, e);
+        self.in_run(dep)
+    }
+    /// In a run each point has locals of its own.
+    fn in_run(&self, mut dep: Dep) -> Dep {
+        if let Some(run) = self.run.filter(|_| !dep.locals.is_empty()) {
+            dep.axes |= 1 << run.axis.0;
+        }
+        dep
     }
     /// The level where an expression's value is known.
     pub fn expr_level(&mut self, e: ExprId) -> Result<usize> {
@@ -145,6 +154,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
     /// The level where an index is known, for values that are the same for all lanes.
     pub fn index_level(&mut self, i: &Index) -> Result<usize> {
         let dep = index_dep(self.kernel, &mut self.deps, i);
+        let dep = self.in_run(dep);
         self.level_of(&dep)
     }
     fn level_of(&self, dep: &Dep) -> Result<usize> {

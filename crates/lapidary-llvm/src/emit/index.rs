@@ -59,6 +59,13 @@ impl Emitter<'_, '_> {
                 Atom::Axis(a) => match self.axis(*a) {
                     None => return Err(self.broken(format!("axis '{}' is used outside its loop", self.kernel.axes[a.0 as usize].name))),
                     Some((level, AxisValue::Scalar(v) | AxisValue::Each(v))) => (level, v),
+                    Some((level, AxisValue::After(v, point))) => {
+                        match c.as_const() {
+                            Some(c) => constant += point * c,
+                            None => parts.push((0, self.size(&(c * &Dim::from(point)))?)),
+                        }
+                        (level, v)
+                    }
                     Some((level, AxisValue::Lanes(base))) => {
                         stride = &stride + c;
                         (level, base)
@@ -169,6 +176,9 @@ impl Emitter<'_, '_> {
             return Ok((None, None));
         }
         for (i, d) in guard {
+            if self.point.is_some() && self.holds_in_run(i, d) {
+                continue;
+            }
             let v = self.index(i)?;
             let size = self.size(d)?;
             let vec = self.ir.is_vec(v);
@@ -182,6 +192,22 @@ impl Emitter<'_, '_> {
             });
         }
         Ok((same, each))
+    }
+    /// Whether an index is within a size at this point of every run.
+    fn holds_in_run(&self, i: &Index, size: &Dim) -> bool {
+        let kernel = self.kernel;
+        let all = |a: AxisId| kernel.extent(a).clone();
+        let at = |a: AxisId| match self.axis(a) {
+            Some((_, AxisValue::After(_, point))) => Index::from(a).add_dim(&Dim::from(point)),
+            Some((_, v)) => self.constant_axis(v).map_or(a.into(), Index::from),
+            None => a.into(),
+        };
+        // Where runs begin.
+        let begins = |a: AxisId| match self.run {
+            Some(r) if r.axis == a => &all(a) - &Dim::from(r.points - 1),
+            _ => all(a),
+        };
+        i.substitute(&at, &Index::value, &all).known_within(size, &begins)
     }
     pub fn access(&mut self, base: V, dtype_bytes: i64, flat: &Index) -> Result<Access> {
         let Parts { mut each, constant, stride, varying } = self.parts(flat)?;

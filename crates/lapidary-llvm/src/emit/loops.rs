@@ -2,7 +2,8 @@
 
 use super::expr::{Ahead, Emitter, Place, Pointer};
 use super::ir::{IntCmp as I, Ir, V};
-use super::nest::Nest;
+use super::nest::{Nest, turns};
+use super::scope::AxisValue;
 use lapidary_ir::{Dim, Result};
 use lapidary_kernel::{AxisId, ExprKind, Index, Stmt};
 
@@ -37,21 +38,10 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
         let kernel = self.kernel;
         let carry_nothing = |_: &Ir, _: &[V], _: &[V]| Ok(vec![]);
+        self.run = nest.run;
         let whole = |axis: AxisId| kernel.extent(axis).modulo(&Dim::from(nest.lanes as i64)).as_const() == Some(0);
         let across = nest.vector.filter(|_| nest.parallel);
-        if let (Some(axis), true) = (across, nest.stationary) {
-            // Vector by vector, so that what varies along the vector axis alone stays in registers for all rows of a chunk.
-            let extent = self.size(kernel.extent(axis))?;
-            self.for_each(begin, end, 1, &[], |s, chunk, _| {
-                let first = ir.mul(chunk, per_chunk);
-                let last = min(ir.add(first, per_chunk), tiles);
-                let start = s.coordinates(&nest.rows, first)?;
-                s.vector_loop(Stretch { axis, low: ir.c64(0), high: extent, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
-                    s.each_row(&nest.rows, first, last, &start, &mut |s| s.point(nest))?;
-                    Ok(vec![])
-                })
-            })?;
-        } else if let (Some(axis), false) = (across, nest.blocks.as_const() == Some(1)) {
+        if let (Some(axis), false) = (across, nest.blocks.as_const() == Some(1)) {
             let (first, last) = (ir.mul(begin, per_chunk), min(ir.mul(end, per_chunk), tiles));
             let (extent, blocks) = (self.size(kernel.extent(axis))?, self.size(&nest.blocks)?);
             self.for_each(first, last, 1, &[], |s, tile, _| {
@@ -73,7 +63,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 Some(axis) => {
                     let extent = s.size(kernel.extent(axis))?;
                     s.vector_loop(Stretch { axis, low: ir.c64(0), high: extent, whole: whole(axis) }, &[], 1, &carry_nothing, &mut |s, _| {
-                        s.point(nest)?;
+                        s.points_at(nest)?;
                         Ok(vec![])
                     })?;
                     Ok(())
@@ -83,7 +73,32 @@ impl<'i, 'c> Emitter<'i, 'c> {
         ir.ret(None);
         Ok(())
     }
-    /// The statements at one point of the rows.
+    /// The statements at one point of the rows, or at each of a run of them.
+    fn points_at(&mut self, nest: &Nest) -> Result<()> {
+        let Some(run) = nest.run else { return self.point(nest) };
+        let ir = self.ir;
+        let extent = self.kernel.extent(run.axis);
+        if extent.modulo(&Dim::from(run.points)).as_const() == Some(0) {
+            return self.point(nest);
+        }
+        let extent = self.size(extent)?;
+        let Some((_, AxisValue::Scalar(first))) = self.axis(run.axis) else { return Err(self.broken("a run starts nowhere")) };
+        let full = ir.icmp(I::LLVMIntSLE, ir.add(first, ir.c64(run.points)), extent);
+        let w = self.begin_when(full);
+        self.point(nest)?;
+        self.end_when(w, &[], &[]);
+        // What is left at the end, one by one.
+        let w = self.begin_when(ir.not(full));
+        self.run = None;
+        self.for_each(first, extent, 1, &[], |s, i, _| {
+            s.current().axes.push((run.axis, AxisValue::Scalar(i)));
+            s.point(nest)?;
+            Ok(vec![])
+        })?;
+        self.run = Some(run);
+        self.end_when(w, &[], &[]);
+        Ok(())
+    }
     fn point(&mut self, nest: &Nest) -> Result<()> {
         self.inside_or_not(nest, &mut |s| s.statements(nest))
     }
@@ -139,6 +154,12 @@ impl<'i, 'c> Emitter<'i, 'c> {
             let row = index.substitute(&|a| if local(&a) { Index::from(0) } else { a.into() }, &Index::value, &extent);
             let Some((least, most)) = index.sub(&row).range(&extent) else { return Ok(None) };
             let (Some(least), Some(most)) = (least.as_const(), most.as_const()) else { return Ok(None) };
+            let (mut least, mut most) = (least, most);
+            if let Some(run) = self.run {
+                let Some(by) = index.coefficient(run.axis).and_then(|c| c.as_const()) else { return Ok(None) };
+                let reach = by * (run.points - 1);
+                (least, most) = (least + reach.min(0), most + reach.max(0));
+            }
             let (row, size) = (self.index(&row)?, self.size(size)?);
             all = ir.and(all, ir.icmp(I::LLVMIntSGE, ir.add(row, ir.c64(least)), ir.c64(0)));
             all = ir.and(all, ir.icmp(I::LLVMIntSLT, ir.add(row, ir.c64(most)), size));
@@ -159,18 +180,24 @@ impl<'i, 'c> Emitter<'i, 'c> {
         Ok(())
     }
     fn set_point(&mut self, axes: &[AxisId], at: &[V]) {
-        let values = axes.iter().zip(at).map(|(a, v)| (*a, super::scope::AxisValue::Scalar(*v)));
+        let ir = self.ir;
+        let starts = |a: AxisId, v: V| self.run.filter(|r| r.axis == a).map_or(v, |r| ir.mul(v, ir.c64(r.points)));
+        let values: Vec<_> = axes.iter().zip(at).map(|(a, v)| (*a, AxisValue::Scalar(starts(*a, *v)))).collect();
         self.current().axes.extend(values);
+    }
+    /// How many points of an axis of rows are entered: one for each run.
+    fn turns(&self, axis: AxisId) -> Dim {
+        turns(self.kernel, self.run, axis)
     }
     /// The coordinates of the point of that number.
     pub fn coordinates(&mut self, axes: &[AxisId], number: V) -> Result<Vec<V>> {
         let mut rest = number;
         let mut out = vec![number; axes.len()];
         for (n, a) in axes.iter().enumerate().rev() {
-            let extent = self.kernel.extent(*a).clone();
+            let extent = self.turns(*a);
             out[n] = if extent.as_const() == Some(1) {
                 self.ir.c64(0)
-            } else if axes[..n].iter().all(|a| self.kernel.extent(*a).as_const() == Some(1)) {
+            } else if axes[..n].iter().all(|a| self.turns(*a).as_const() == Some(1)) {
                 rest
             } else {
                 // A strip may have no points: its first one is found, and then none is entered.
@@ -185,9 +212,9 @@ impl<'i, 'c> Emitter<'i, 'c> {
     /// Runs the body for points `first .. last`, the first of which has coordinates `start`: counted on, with no division.
     pub fn each_row(&mut self, axes: &[AxisId], first: V, last: V, start: &[V], body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         let ir = self.ir;
-        let kernel = self.kernel;
-        let moving: Vec<usize> = (0..axes.len()).filter(|i| kernel.extent(axes[*i]).as_const() != Some(1)).collect();
-        let extents = moving.iter().map(|i| self.size(kernel.extent(axes[*i]))).collect::<Result<Vec<_>>>()?;
+        let moving: Vec<usize> = (0..axes.len()).filter(|i| self.turns(axes[*i]).as_const() != Some(1)).collect();
+        let turns: Vec<Dim> = moving.iter().map(|i| self.turns(axes[*i])).collect();
+        let extents = turns.iter().map(|t| self.size(t)).collect::<Result<Vec<_>>>()?;
         let from: Vec<V> = moving.iter().map(|i| start[*i]).collect();
         self.for_each(first, last, 1, &from, |s, _, at| {
             let mut all = start.to_vec();
@@ -231,7 +258,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let lanes = self.lanes as i64;
         let outer = (self.vector.replace(axis), self.mask.take());
         let mut at = |s: &mut Self, i: V, accs: &[V]| {
-            s.current().axes.push((axis, super::scope::AxisValue::Lanes(i)));
+            s.current().axes.push((axis, AxisValue::Lanes(i)));
             body(s, accs)
         };
         let length = ir.sub(high, low);
@@ -290,7 +317,7 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let dim = self.kernel.extent(axis).clone();
         let extent = self.size(&dim)?;
         let mut at = |s: &mut Self, i: V, accs: &[V]| {
-            s.current().axes.push((axis, super::scope::AxisValue::Scalar(i)));
+            s.current().axes.push((axis, AxisValue::Scalar(i)));
             body(s, accs)
         };
         if unroll && let Some(n) = dim.as_const() {
@@ -325,17 +352,18 @@ impl<'i, 'c> Emitter<'i, 'c> {
         self.for_each(from, extent, 1, &now, |s, i, accs| at(s, i, accs))
     }
     /// Loops over `axes`, the vector axis among them with vectors. What is carried must start neutral where parts are joined.
+    /// The innermost loops, as many as are `written`, are written out.
     pub fn loops(
         &mut self,
         axes: &[AxisId],
         nest: &Nest,
         carried: &[V],
-        unroll: bool,
+        written: usize,
         join: &dyn Fn(&Ir, &[V], &[V]) -> Result<Vec<V>>,
         body: &mut dyn FnMut(&mut Self, &[V]) -> Result<Vec<V>>,
     ) -> Result<Vec<V>> {
         let Some((axis, rest)) = axes.split_first() else { return body(self, carried) };
-        let mut inside = |s: &mut Self, accs: &[V]| if rest.is_empty() { body(s, accs) } else { s.loops(rest, nest, accs, unroll, join, body) };
+        let mut inside = |s: &mut Self, accs: &[V]| if rest.is_empty() { body(s, accs) } else { s.loops(rest, nest, accs, written, join, body) };
         if nest.vector == Some(*axis) && !nest.parallel {
             let extent = self.kernel.extent(*axis).clone();
             let size = self.size(&extent)?;
@@ -346,16 +374,16 @@ impl<'i, 'c> Emitter<'i, 'c> {
             return self.vector_loop(Stretch { axis: *axis, low: zero, high: size, whole }, carried, parts, join, &mut inside);
         }
         if rest.is_empty() {
-            return self.scalar_loop(*axis, carried, unroll, join, &mut inside);
+            return self.scalar_loop(*axis, carried, written > 0, join, &mut inside);
         }
-        if unroll {
+        if axes.len() <= written {
             return self.scalar_loop(*axis, carried, true, join, &mut inside);
         }
         let extent = self.kernel.extent(*axis).clone();
         let size = self.size(&extent)?;
         let zero = self.ir.c64(0);
         self.for_each(zero, size, 1, carried, |s, i, accs| {
-            s.current().axes.push((*axis, super::scope::AxisValue::Scalar(i)));
+            s.current().axes.push((*axis, AxisValue::Scalar(i)));
             inside(s, accs)
         })
     }

@@ -147,10 +147,11 @@ impl Emitter<'_, '_> {
     }
     pub fn local(&mut self, l: LocalId) -> Result<V> {
         let dtype = self.kernel.local(l).dtype;
-        let base = match self.places[l.0 as usize] {
-            Some(Place::Register(v)) => return Ok(v),
-            Some(Place::Scratch(p)) => p,
-            None => return Err(self.broken(format!("local '{}' is used before it is set", self.kernel.local(l).name))),
+        let unset = || Err(self.broken(format!("local '{}' is used before it is set", self.kernel.local(l).name)));
+        let base = match &self.places[l.0 as usize] {
+            Some(Place::Registers(of)) => return of.get(self.point.unwrap_or(0) as usize).copied().map_or_else(unset, Ok),
+            Some(Place::Scratch(p)) => *p,
+            None => return unset(),
         };
         let (access, per_lane) = self.local_access(l, base)?;
         let (lanes, mask) = (self.lanes, self.mask);

@@ -2,8 +2,10 @@
 //! the statements, or nowhere. `loops` and `statements` emit it.
 
 use super::expr::{Emitter, broken};
+use super::memory::is_far;
+use super::scope::Run;
 use lapidary_ir::{Dim, Result};
-use lapidary_kernel::{AxisId, BinaryOp, ExprKind, Kernel, Program, Schedule, Stmt, UnaryOp, linearize};
+use lapidary_kernel::{AxisId, BinaryOp, ExprKind, Index, Kernel, Program, Schedule, Stmt, UnaryOp};
 use std::collections::BTreeSet;
 
 /// Work that one chunk should hold, in units of about 0.1 ns: some microseconds, so that claiming it costs little, and kernels of ten
@@ -13,8 +15,22 @@ pub const CHUNK_WORK: i64 = 40_000;
 const TILE_WORK: i64 = 300_000;
 /// Rows that are enough.
 const MANY_ROWS: i64 = 16;
-/// Rows that share what is read once per vector.
-const STATIONARY_ROWS: i64 = 32;
+
+/// Loops of a fixed number of turns are written out up to this many.
+const UNROLL_LIMIT: i64 = 32;
+/// Points of a run, where it is not known how many there are.
+const RUN: i64 = 4;
+/// Points of a run whose windows come from beyond the caches of a core and hardly overlap.
+const STREAMING_RUN: i64 = 2;
+
+/// What neighbouring points have of each other.
+#[derive(Clone, Copy, Debug)]
+pub enum Neighbours {
+    /// Runs of up to so many are computed together.
+    Run(i64),
+    /// A chunk has at least so many, for which something is read once.
+    Share(i64),
+}
 
 /// How a kernel is cut into loops, vectors and chunks.
 #[derive(Clone, Debug)]
@@ -30,10 +46,10 @@ pub struct Nest {
     pub blocks: Dim,
     pub tiles: Dim,
     pub tiles_per_chunk: Dim,
+    /// Points of the last axis of rows that are computed together.
+    pub run: Option<Run>,
     /// The axis of rows along which what is read and written is fetched ahead.
     pub ahead: Option<AxisId>,
-    /// Vectors outside, rows inside.
-    pub stationary: bool,
     pub chunks: Dim,
     /// Offset in scratch memory of each local array.
     pub scratch: Vec<Option<Dim>>,
@@ -43,7 +59,7 @@ pub struct Nest {
 impl Nest {
     /// The nest of a kernel whose schedule is not a contraction (or a contraction that is run as a window along `fallback`).
     /// With `strips`, each point of that many first axes is one chunk.
-    pub fn of(kernel: &Kernel, program: &Program, fallback: Option<AxisId>, strips: usize) -> Result<Nest> {
+    pub fn of(kernel: &Kernel, program: &Program, fallback: Option<AxisId>, strips: usize, neighbours: Neighbours) -> Result<Nest> {
         let vector = match (&kernel.schedule, fallback) {
             (_, Some(a)) => Some(a),
             (Some(Schedule::Map { vector } | Schedule::Window { vector } | Schedule::Row { vector }), _) => Some(AxisId(*vector)),
@@ -73,15 +89,22 @@ impl Nest {
                 tile = extent * &point;
             }
         }
+        let run = match neighbours {
+            Neighbours::Run(most) if parallel && blocks.as_const() == Some(1) => rows.last().and_then(|a| run(kernel, program, *a, most)),
+            _ => None,
+        };
+        let row_count = rows.iter().fold(one.clone(), |n, a| &n * &turns(kernel, run, *a));
+        let tile = &tile * &Dim::from(run.map_or(1, |r| r.points));
         let tiles = &row_count * &blocks;
         let serial = kernel.serial || kernel.schedule == Some(Schedule::Serial);
         let tiles_per_chunk = if serial { tiles.maximum(&one) } else { Dim::from(CHUNK_WORK).floor_div(&tile.maximum(&one)).maximum(&one) };
-        // Weights of a depthwise convolution: read once per vector, not once per row.
-        let stationary = parallel && blocks.as_const() == Some(1) && vector.is_some_and(|a| varies_along(kernel, program, a, &rows));
-        let tiles_per_chunk = if stationary && !serial { tiles_per_chunk.maximum(&Dim::from(STATIONARY_ROWS)) } else { tiles_per_chunk };
+        let tiles_per_chunk = match neighbours {
+            Neighbours::Share(least) if !serial => tiles_per_chunk.maximum(&Dim::from(least)),
+            _ => tiles_per_chunk,
+        };
         let tiles_per_chunk = match strips {
             0 => tiles_per_chunk,
-            n => rows.iter().filter(|a| usize::from(a.0) >= n).fold(blocks.clone(), |t, a| &t * kernel.extent(*a)).maximum(&one),
+            n => rows.iter().filter(|a| usize::from(a.0) >= n).fold(blocks.clone(), |t, a| &t * &turns(kernel, run, *a)).maximum(&one),
         };
         let chunks = if serial { one } else { tiles.ceil_div(&tiles_per_chunk) };
         let mut end = Dim::from(0);
@@ -97,25 +120,55 @@ impl Nest {
         let scratch = scratch.collect();
         let map = matches!(kernel.schedule, Some(Schedule::Map { .. }));
         let ahead = rows.last().copied().filter(|_| parallel && map);
-        Ok(Nest { lanes, vector, parallel, rows, ahead, block, blocks, tiles, tiles_per_chunk, stationary, chunks, scratch, scratch_bytes: end })
+        Ok(Nest { lanes, vector, parallel, rows, run, ahead, block, blocks, tiles, tiles_per_chunk, chunks, scratch, scratch_bytes: end })
     }
 }
 
-/// Whether a reduction reads elements that vary along `axis` but not along any of `rows`.
-fn varies_along(kernel: &Kernel, program: &Program, axis: AxisId, rows: &[AxisId]) -> bool {
-    let live = kernel.live_exprs();
-    let reduces = kernel.body.iter().any(|s| matches!(s, Stmt::Reduce { .. }));
-    let arrays = kernel.locals.iter().any(|l| !l.axes.is_empty());
-    let still = |e: &ExprKind| match e {
-        ExprKind::Load { buffer, index, guard, .. } if guard.is_empty() => {
-            let flat = linearize(index, &program.buffer(*buffer).dims);
-            let mut values = vec![];
-            flat.values(&mut values);
-            values.is_empty() && flat.mentions(axis) && !rows.iter().any(|r| flat.mentions(*r))
-        }
-        _ => false,
+/// How often the loop along an axis of rows turns.
+pub fn turns(kernel: &Kernel, run: Option<Run>, axis: AxisId) -> Dim {
+    let extent = kernel.extent(axis);
+    run.filter(|r| r.axis == axis).map_or(extent.clone(), |r| extent.ceil_div(&Dim::from(r.points)))
+}
+
+/// Runs along `axis`, of up to `most` points: where windows move along it, and nothing but scalars follows from what is in them.
+fn run(kernel: &Kernel, program: &Program, axis: AxisId, most: i64) -> Option<Run> {
+    let scalar = |s: &Stmt| match s {
+        Stmt::Reduce { local, .. } => kernel.local(*local).axes.is_empty() && written_out(kernel, &stmt_axes(kernel, s), true) > 0,
+        _ => stmt_axes(kernel, s).is_empty(),
     };
-    reduces && !arrays && kernel.exprs.iter().zip(live).any(|(e, live)| live && still(&e.kind))
+    let moves = |i: &&Index| i.mentions(axis) && (kernel.parallel as u16..kernel.axes.len() as u16).any(|a| i.mentions(AxisId(a)));
+    let windows = kernel.exprs.iter().zip(kernel.live_exprs()).filter_map(|(e, live)| match &e.kind {
+        ExprKind::Load { buffer, index, .. } if live => Some((program.buffer(*buffer), index.iter().find(moves)?.coefficient(axis))),
+        _ => None,
+    });
+    let windows: Vec<_> = windows.collect();
+    // What comes from afar and is hardly shared comes in order.
+    let streams = windows.iter().any(|(b, step)| is_far(b) && step.as_ref().is_none_or(|s| s.as_const() != Some(1)));
+    let most = if streams { most.min(STREAMING_RUN) } else { most };
+    if windows.is_empty() || !kernel.body.iter().all(scalar) || kernel.reads_own() {
+        return None;
+    }
+    let points = match kernel.extent(axis).as_const() {
+        // As few turns as can be, what is left at the end taking one for each point.
+        Some(extent) => (1..=most).min_by_key(|p| (extent / p + extent % p, extent % p))?,
+        None => most.min(RUN),
+    };
+    (points > 1).then_some(Run { axis, points })
+}
+
+/// How many loops of a reduction are written out: all or none, or the inner ones, where that does for as many points as are in a run.
+pub fn written_out(kernel: &Kernel, axes: &[AxisId], in_runs: bool) -> usize {
+    let few = |axes: &[AxisId]| turns_of(kernel, axes).is_some_and(|n| n <= UNROLL_LIMIT);
+    match in_runs {
+        false if few(axes) => axes.len(),
+        false => 0,
+        true => (0..=axes.len()).rev().find(|n| few(&axes[axes.len() - n..])).unwrap_or(0),
+    }
+}
+
+/// How often the innermost of these loops turns in all.
+pub fn turns_of(kernel: &Kernel, axes: &[AxisId]) -> Option<i64> {
+    axes.iter().try_fold(1i64, |n, a| kernel.extent(*a).as_const().map(|e| n.saturating_mul(e)))
 }
 
 /// Lanes such that the widest element fills a register of 64 bytes.

@@ -15,6 +15,8 @@ use rustc_hash::FxHashMap;
 pub enum AxisValue {
     /// The same for all lanes.
     Scalar(V),
+    /// So many points after a scalar: one of a run.
+    After(V, i64),
     /// Lane `i` is at `base + i`; the base is a multiple of the number of lanes.
     Lanes(V),
     /// Each lane is where this vector says.
@@ -29,6 +31,13 @@ pub struct Scope {
     pub memo: FxHashMap<(ExprId, Vec<i64>), V>,
     pub axes: Vec<(AxisId, AxisValue)>,
     pub locals: Vec<LocalId>,
+}
+
+/// Neighbouring points of an axis that are computed together: sums in turns, so that what windows share is read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub axis: AxisId,
+    pub points: i64,
 }
 
 /// A loop under construction.
@@ -64,6 +73,9 @@ pub struct Scopes<'i, 'c> {
     pub ir: &'i Ir<'c>,
     pub function: V,
     stack: Vec<Scope>,
+    /// The run that is computed, and the number of the point of it where code is for.
+    pub run: Option<Run>,
+    pub point: Option<i64>,
     /// The level where code goes at the moment, where it is not the innermost.
     level: Option<usize>,
     sizes: SizeOps,
@@ -82,7 +94,7 @@ impl<'i, 'c> Scopes<'i, 'c> {
         ir.at_end(body);
         let entry = Scope { hoist: Some(jump), ..Scope::default() };
         let stack = vec![entry, Scope::default()];
-        Scopes { ir, function, stack, level: None, sizes: SizeOps::default(), size_values: vec![], symbols, values }
+        Scopes { ir, function, stack, run: None, point: None, level: None, sizes: SizeOps::default(), size_values: vec![], symbols, values }
     }
     pub fn top(&self) -> usize {
         self.stack.len() - 1
@@ -97,13 +109,18 @@ impl<'i, 'c> Scopes<'i, 'c> {
     /// The innermost value of an axis, and the level of its scope.
     pub fn axis(&self, axis: AxisId) -> Option<(usize, AxisValue)> {
         let found = self.stack.iter().enumerate().rev().find_map(|(level, s)| s.axes.iter().find(|(a, _)| *a == axis).map(|(_, v)| (level, *v)));
-        // A constant is known everywhere.
-        found.map(|(level, v)| if self.constant_axis(v).is_some() { (0, v) } else { (level, v) })
+        found.map(|(level, v)| match (v, self.point) {
+            (AxisValue::Scalar(v), Some(point)) if self.run.is_some_and(|r| r.axis == axis) => (level, AxisValue::After(v, point)),
+            // A constant is known everywhere.
+            (AxisValue::Scalar(c), _) if self.ir.as_const_int(c).is_some() => (0, v),
+            _ => (level, v),
+        })
     }
-    /// The position of an axis in a loop that is written out.
+    /// The position of an axis in a loop that is written out, or in a run.
     pub fn constant_axis(&self, v: AxisValue) -> Option<i64> {
         match v {
             AxisValue::Scalar(v) => self.ir.as_const_int(v),
+            AxisValue::After(_, point) => Some(point),
             AxisValue::Lanes(_) | AxisValue::Each(_) => None,
         }
     }

@@ -2,14 +2,12 @@
 
 use super::expr::{Emitter, Place};
 use super::ir::{Ir, V};
-use super::nest::{Nest, stmt_axes};
+use super::nest::{Nest, stmt_axes, turns_of, written_out};
 use super::{ops, types};
 use lapidary_ir::{DType, Result};
 use lapidary_kernel::{AxisId, BinaryOp, ExprId, ExprKind, ReduceOp, Stmt};
 use std::collections::BTreeSet;
 
-/// Loops of a fixed number of turns are written out up to this many.
-const UNROLL_LIMIT: i64 = 32;
 /// Partial results of a reduction that is written out: its steps wait for each other less, while few registers are taken from what they read.
 const CHAINS: usize = 4;
 
@@ -57,9 +55,9 @@ impl<'i, 'c> Emitter<'i, 'c> {
         {
             let along = self.ordered(&kernel.local(*local).axes, nest);
             let inner = self.ordered(over, nest);
-            self.loops(&along, nest, &[], false, &|_, _, _| Ok(vec![]), &mut |s, _| {
+            self.loops(&along, nest, &[], 0, &|_, _, _| Ok(vec![]), &mut |s, _| {
                 let v = s.reduce(&[(*op, kernel.local(*local).dtype, *value)], &inner, nest, &mut |_| Ok(()))?;
-                s.set_array(*local, v[0])?;
+                s.set_array(*local, v[0][0])?;
                 Ok(vec![])
             })?;
             self.current().locals.push(*local);
@@ -95,9 +93,11 @@ impl<'i, 'c> Emitter<'i, 'c> {
             }
             Ok(())
         })?;
-        for ((local, _), v) in reductions.iter().zip(results) {
-            self.set_scalar(*local, v);
+        for (point, results) in self.points().zip(results) {
+            self.point = point;
+            reductions.iter().zip(results).for_each(|((local, _), v)| self.set_scalar(*local, v));
         }
+        self.point = None;
         for s in group {
             if let Stmt::Let { local, .. } = s
                 && !kernel.local(*local).axes.is_empty()
@@ -108,7 +108,12 @@ impl<'i, 'c> Emitter<'i, 'c> {
         Ok(())
     }
     fn set_scalar(&mut self, local: lapidary_kernel::LocalId, v: V) {
-        self.places[local.0 as usize] = Some(Place::Register(v));
+        let before = match self.places[local.0 as usize].take() {
+            Some(Place::Registers(of)) => of,
+            _ => vec![],
+        };
+        let points = before.into_iter().take(self.point.unwrap_or(0) as usize).chain([v]);
+        self.places[local.0 as usize] = Some(Place::Registers(points.collect()));
         self.current().locals.push(local);
     }
     fn set_array(&mut self, local: lapidary_kernel::LocalId, v: V) -> Result<()> {
@@ -150,49 +155,62 @@ impl<'i, 'c> Emitter<'i, 'c> {
         let v = |a: &&AxisId| nest.vector == Some(**a) && !nest.parallel;
         axes.iter().filter(|a| !v(a)).chain(axes.iter().filter(v)).copied().collect()
     }
-    /// Runs `other` and the reductions at every point of `axes`.
+    /// The numbers of the points of the run, or no number where there is none.
+    fn points(&self) -> impl Iterator<Item = Option<i64>> + Clone + use<> {
+        let run = self.run.map(|r| r.points);
+        (0..run.unwrap_or(1)).map(move |p| run.map(|_| p))
+    }
+    /// Runs `other` and the reductions at every point of `axes`, for each point of a run in turns. Gives the reductions' results for each.
     fn reduce(
         &mut self,
         each: &[(ReduceOp, DType, ExprId)],
         axes: &[AxisId],
         nest: &Nest,
         other: &mut dyn FnMut(&mut Self) -> Result<()>,
-    ) -> Result<Vec<V>> {
+    ) -> Result<Vec<Vec<V>>> {
         let ir = self.ir;
         for (_, dtype, _) in each {
             types::check(*dtype)?;
         }
         let across = !nest.parallel && nest.vector.is_some_and(|a| axes.contains(&a));
         let lanes = if across || self.vector.is_some() { self.lanes } else { 1 };
+        let points = self.points();
+        let run = self.run.map_or(1, |r| r.points as usize);
         let start: Vec<V> = each.iter().map(|(op, dtype, _)| neutral(ir, *op, *dtype, lanes)).collect();
         let join = |ir: &Ir, a: &[V], b: &[V]| -> Result<Vec<V>> {
             each.iter().zip(a.iter().zip(b)).map(|((op, dtype, _), (a, b))| combine(ir, *op, *dtype, *a, *b)).collect()
         };
-        let turns = axes.iter().try_fold(1i64, |n, a| self.kernel.extent(*a).as_const().map(|e| n.saturating_mul(e)));
-        let unroll = !each.is_empty() && !across && turns.is_some_and(|n| n <= UNROLL_LIMIT);
-        let chains = if unroll && turns.is_some_and(|n| n >= 2 * CHAINS as i64) { CHAINS } else { 1 };
-        let carried: Vec<V> = (0..chains).flat_map(|_| start.iter().copied()).collect();
+        let written = if each.is_empty() || across { 0 } else { written_out(self.kernel, axes, self.run.is_some()) };
+        let turns = turns_of(self.kernel, &axes[axes.len() - written..]).unwrap_or(1);
+        // Points of a run do not wait for each other.
+        let chains = if run < CHAINS && turns >= 2 * CHAINS as i64 { CHAINS } else { 1 };
+        let carried: Vec<V> = (0..chains * run).flat_map(|_| start.iter().copied()).collect();
+        let of_chain = each.len() * run;
         let mut turn = 0;
         // Every set of parts starts from neutral values: an inner loop of several parts would add the outer loop's sum to each part.
-        let out = self.nested(axes, nest, &carried, unroll, &join, &mut |s, accs| {
-            other(s)?;
+        let out = self.nested(axes, nest, &carried, written, &join, &mut |s, accs| {
             let mut next = accs.to_vec();
-            let chain = turn % chains * each.len();
+            let mut accs = next[turn % chains * of_chain..].iter_mut();
             turn += 1;
-            for ((op, dtype, value), acc) in each.iter().zip(&mut next[chain..]) {
-                *acc = s.accumulate(*op, *dtype, *value, *acc, across)?;
+            for point in points.clone() {
+                s.point = point;
+                other(s)?;
+                for ((op, dtype, value), acc) in each.iter().zip(&mut accs) {
+                    *acc = s.accumulate(*op, *dtype, *value, *acc, across)?;
+                }
             }
+            s.point = None;
             Ok(next)
         })?;
-        let (mut out, others) = (out[..each.len()].to_vec(), &out[each.len()..]);
-        for other in others.chunks_exact(each.len().max(1)) {
-            out = join(ir, &out, other)?;
+        let (mut out, others) = (out[..of_chain].to_vec(), &out[of_chain..]);
+        for other in others.chunks_exact(of_chain.max(1)) {
+            out = out.chunks(each.len()).zip(other.chunks(each.len())).map(|(a, b)| join(ir, a, b)).collect::<Result<Vec<_>>>()?.concat();
         }
-        let finish = each.iter().zip(out).map(|((op, dtype, _), v)| {
+        let finish = |(op, dtype, _): &(ReduceOp, DType, ExprId), v: V| {
             let v = if across { horizontal(ir, *op, *dtype, v)? } else { v };
             Ok(types::round(ir, *dtype, v))
-        });
-        finish.collect()
+        };
+        out.chunks(each.len().max(1)).map(|of_point| each.iter().zip(of_point).map(|(e, v)| finish(e, *v)).collect()).collect()
     }
     /// As `loops`, with inner loops that start anew and are joined to what the outer ones carry.
     fn nested(
@@ -200,16 +218,16 @@ impl<'i, 'c> Emitter<'i, 'c> {
         axes: &[AxisId],
         nest: &Nest,
         start: &[V],
-        unroll: bool,
+        written: usize,
         join: &dyn Fn(&Ir, &[V], &[V]) -> Result<Vec<V>>,
         body: &mut dyn FnMut(&mut Self, &[V]) -> Result<Vec<V>>,
     ) -> Result<Vec<V>> {
-        if axes.len() <= 1 || unroll || start.is_empty() {
-            return self.loops(axes, nest, start, unroll, join, body);
+        if axes.len() <= 1 || written > 0 || start.is_empty() {
+            return self.loops(axes, nest, start, written, join, body);
         }
         let (outer, inner) = axes.split_at(axes.len() - 1);
         self.loops_outer(outer, start, &mut |s, accs| {
-            let sum = s.loops(inner, nest, start, false, join, body)?;
+            let sum = s.loops(inner, nest, start, 0, join, body)?;
             join(s.ir, accs, &sum)
         })
     }

@@ -4,7 +4,7 @@
 
 use super::expr::{Emitter, Place};
 use super::ir::{IntCmp as I, Ir, V};
-use super::nest::Nest;
+use super::nest::{Neighbours, Nest};
 use super::scope::AxisValue;
 use super::tile::{self, LANES};
 use lapidary_ir::{DType, Result};
@@ -14,6 +14,8 @@ use lapidary_kernel::{AxisId, BinaryOp, Cpu, ExprId, ExprKind, Kernel, LocalId, 
 const CHANNELS: u32 = 4 * LANES;
 /// Blocks of [`LANES`] channels take the rest up to here: a vector of 64 would be more than half empty.
 const MOST_IN_LANES: i64 = 2 * LANES as i64;
+/// Rows that share the weights, which are put in order for each chunk.
+const SHARING_ROWS: i64 = 32;
 /// More taps than this would fill a function with code that is written out.
 const MOST_TAPS: i64 = 64;
 
@@ -54,7 +56,7 @@ impl WindowCodes {
             (DType::I8, DType::I8) => true,
             _ => return None,
         };
-        let nest = Nest::of(kernel, program, None, strips).ok()?;
+        let nest = Nest::of(kernel, program, None, strips, Neighbours::Share(SHARING_ROWS)).ok()?;
         let channel = nest.vector.filter(|_| nest.parallel && nest.blocks.as_const() == Some(1))?;
         let channels = kernel.extent(channel).as_const()?;
         let taps = over.iter().map(|a| kernel.extent(*a).as_const()).try_fold(1i64, |n, e| n.checked_mul(e?))?;
@@ -189,7 +191,7 @@ impl Emitter<'_, '_> {
         let mask = partial.then(|| ir.icmp(I::LLVMIntSLT, ir.iota(LANES), ir.splat(ir.c64(left), LANES)));
         let outer = (self.vector.replace(w.channel), std::mem::replace(&mut self.mask, mask));
         self.current().axes.push((w.channel, AxisValue::Lanes(column)));
-        self.places[w.local.0 as usize] = Some(Place::Register(sum));
+        self.places[w.local.0 as usize] = Some(Place::Registers(vec![sum]));
         self.current().locals.push(w.local);
         for s in &kernel.body[1..] {
             if let Stmt::Store { buffer, index, guard, value, .. } = s {
