@@ -220,3 +220,39 @@ fn speed() {
         println!("{line}");
     }
 }
+
+/// What tiles do themselves (a bias, bounds), what comes after a bias, and what looks alike but is neither; NaN goes through bounds.
+#[test]
+fn what_follows_a_sum() {
+    let cases = [
+        ("%y = Add(%s, %b) : f32[M, N]", ""),
+        ("%y = Relu(%s) : f32[M, N]", ""),
+        ("%t = Add(%s, %b) : f32[M, N]\n  %y = Clip(%t, %low, %high) : f32[M, N]", ""),
+        ("%t = Add(%b, %s) : f32[M, N]\n  %y = Clip(%t, %high, %low) : f32[M, N]", "bounds in the wrong order"),
+        ("%t = Add(%s, %b) : f32[M, N]\n  %u = Sigmoid(%t) : f32[M, N]\n  %y = Mul(%t, %u) : f32[M, N]", ""),
+        ("%t = Add(%s, %b) : f32[M, N]\n  %y = Mul(%t, %s) : f32[M, N]", "the sum is used twice"),
+        ("%t = Add(%s, %s) : f32[M, N]\n  %y = Relu(%t) : f32[M, N]", "the sum is added to itself"),
+        ("%t = Add(%s, %r) : f32[M, N]\n  %y = Relu(%t) : f32[M, N]", "one number for each row"),
+        ("%t = Add(%s, %x) : f32[M, N]\n  %y = Relu(%t) : f32[M, N]", "one number for each element"),
+        ("%t = Add(%s, %one) : f32[M, N]\n  %y = Relu(%t) : f32[M, N]", "one number"),
+    ];
+    for (m, n) in [(1, 48), (8, 48), (16, 96), (13, 100), (29, 24), (24, 16)] {
+        let (mut a, x) = (random(DType::F32, &[m, 20], 1).to_f64().unwrap(), random(DType::F32, &[m, n], 4));
+        a[20 * (m / 2) + 3] = f64::NAN;
+        let a = Tensor::from_f64(DType::F32, &[m, 20], &a).unwrap();
+        for (rest, what) in cases {
+            let constants = [
+                constant("w", &random(DType::F32, &[20, n], 2)),
+                constant("b", &random(DType::F32, &[n], 3)),
+                constant("r", &random(DType::F32, &[m, 1], 5)),
+            ];
+            let source = format!(
+                "graph @g(%a: f32[{m}, 20], %x: f32[{m}, {n}]) {{\n{}  const %low : f32[] = -1.5\n  const %high : f32[] = 1.25\n  \
+                 const %one : f32[] = 1.0\n  %s = MatMul(%a, %w) : f32[M, N]\n  {rest}\n  return %y\n}}\n",
+                constants.concat()
+            );
+            let source = source.replace("[M, N]", &format!("[{m}, {n}]"));
+            agrees_in_tiles(&format!("// {what}\n{source}"), &[a.clone(), x.clone()], 1e-5, &|_| true);
+        }
+    }
+}

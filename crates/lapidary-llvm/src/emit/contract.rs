@@ -2,13 +2,13 @@
 //! rows of A are found by index arithmetic.
 
 use super::expr::{Ahead, Emitter, Place};
+use super::finish::{Finish, Part};
 use super::ir::{IntCmp as I, V};
-use super::memory::is_far;
 use super::operands::{BlockOperands, Operands};
 use super::scope::AxisValue;
 use super::tile::{self, LANES};
-use lapidary_ir::{DType, Diagnostic, Dim, Result};
-use lapidary_kernel::{AxisId, Block, BufferId, Cpu, ExprKind, Index, Kernel, Program, Stmt, Tile, linearize};
+use lapidary_ir::{Diagnostic, Dim, Result};
+use lapidary_kernel::{AxisId, Block, BufferId, Cpu, Index, Kernel, Program, Stmt, Tile};
 use std::ops::Deref;
 
 /// Multiply-adds of a chunk at most: some tens of microseconds.
@@ -29,9 +29,6 @@ const B_BLOCK_BYTES: i64 = 1 << 20;
 const TYPICAL: i64 = 512;
 /// Rows and panels of the largest block that may be asked for.
 const MOST_BLOCK: i64 = 4096;
-/// The arguments of a tile that tell where its sums go, see [`tile::tile_type`].
-const OUT: usize = 8;
-const OUT_ROW: usize = 11;
 /// Expressions of a kernel whose epilogue may be written out for each vector of a tile.
 const SHORT_EPILOGUE: usize = 40;
 
@@ -52,32 +49,9 @@ pub struct Contract {
     panel_blocks: Dim,
     pub chunks: Dim,
     pub scratch_bytes: Dim,
-    direct: Option<Direct>,
-}
-
-/// Where sums go as they are, when nothing follows them: tiles that are full write their rows there.
-#[derive(Clone, Debug)]
-struct Direct {
-    buffer: BufferId,
-    flat: Index,
-    /// From one row to the next.
-    stride: Dim,
-}
-
-impl Direct {
-    fn of(o: &Operands, kernel: &Kernel, program: &Program) -> Option<Direct> {
-        let [Stmt::Store { buffer, index, axes, guard, value }] = &kernel.body[o.statements..] else { return None };
-        let sum = matches!(kernel.expr(*value).kind, ExprKind::Local(l) if l == o.local) && kernel.expr(*value).dtype == DType::F32;
-        if !sum || !axes.is_empty() || !guard.is_empty() || o.blocks.is_some() {
-            return None;
-        }
-        let flat = linearize(index, &program.buffer(*buffer).dims);
-        let strides = o.m.iter().map(|a| flat.coefficient(*a)).collect::<Option<Vec<Dim>>>()?;
-        let even = o.m.windows(2).zip(strides.windows(2)).all(|(axes, s)| s[0] == &s[1] * kernel.extent(axes[1]));
-        let side_by_side = flat.coefficient(o.n)?.as_const() == Some(1);
-        let stride = strides.last().cloned().unwrap_or(Dim::from(0));
-        (even && side_by_side).then_some(Direct { buffer: *buffer, flat, stride })
-    }
+    /// The epilogue is written out for the vectors of a row.
+    short: bool,
+    finish: Finish,
 }
 
 impl Deref for Contract {
@@ -92,8 +66,12 @@ impl Contract {
     pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu, asked: Option<Tile>) -> Result<Option<Contract>> {
         asked.map_or(Ok(()), |t| check(cpu, t))?;
         let Some(operands) = Operands::of(kernel, program, cpu) else { return Ok(None) };
-        let direct = Direct::of(&operands, kernel, program);
-        Ok(Some(Contract { direct, ..Contract::cut(operands, kernel, asked) }))
+        let mut c = Contract::cut(operands, kernel, asked);
+        let live = kernel.live_exprs().into_iter().filter(|live| *live).count();
+        c.short = c.vectors > 1 && live <= SHORT_EPILOGUE;
+        c.finish = Finish::of(&c.operands, kernel, program, !c.short);
+        c.operands.family.finishes = c.finish.is_more();
+        Ok(Some(c))
     }
     /// Chooses the tile, and blocks of rows and columns.
     fn cut(operands: Operands, kernel: &Kernel, asked: Option<Tile>) -> Contract {
@@ -167,7 +145,8 @@ impl Contract {
             panel_blocks,
             chunks,
             scratch_bytes,
-            direct: None,
+            short: false,
+            finish: Finish::default(),
         };
         let padding = lapidary_kernel::align(&Dim::from(c.padding_bytes));
         c.scratch_bytes = &(&c.table_bytes(&taps) + &Dim::from(c.coordinate_bytes())) + &padding;
@@ -248,12 +227,9 @@ impl Emitter<'_, '_> {
             }
         };
         let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
-        let live = kernel.live_exprs().into_iter().filter(|live| *live).count();
-        let short = c.vectors > 1 && live <= SHORT_EPILOGUE;
-        let tile_type = tile::tile_type(ir, c.family.factors);
+        let tile_type = tile::tile_type(ir, c.family);
         let tile_function = ir.function(&c.family.name(), tile_type);
 
-        let far = c.direct.as_ref().is_some_and(|d| is_far(self.program.buffer(d.buffer)));
         let (first, last) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
         self.for_each(first, last, 1, &[], |s, chunk, _| {
             let (rest, panel_block) = s.split(chunk, panel_blocks);
@@ -265,10 +241,7 @@ impl Emitter<'_, '_> {
             let panel_end = min(ir.add(panel, ir.c64(c.block_panels)), panels);
             s.row_pointers(c, (table, coordinates), taps, zeros, (row, count))?;
             let b = s.operand(c, c.b, &c.b_base)?;
-            let direct = match &c.direct {
-                Some(d) => Some((s.first_sum(c, d)?, s.size(&d.stride)?)),
-                None => None,
-            };
+            let results = s.places(c, &c.finish)?;
             // While the rows of a block are multiplied by some panels, the next ones are fetched: each tile has its share of them.
             let (tiles, _) = super::scope::floor_div(ir, ir.add(count, ir.c64(tile_rows - 1)), ir.c64(tile_rows), true);
             let steps = ir.mul(taps, inner);
@@ -288,22 +261,20 @@ impl Emitter<'_, '_> {
                         Some(blocks) => args.extend(s.block_arguments(blocks, taps, p, ir.add(row, r))?),
                         None => args.extend([ir.gep_bytes(next, ir.mul(ir.mul(tile, steps), ahead)), ahead, ir.c64(row_floats)]),
                     }
-                    let mut in_memory = ir.c1(true);
-                    if let Some((sums, stride)) = direct {
-                        let column = ir.mul(p, ir.c64(LANES as i64));
-                        let full = ir.icmp(I::LLVMIntSLE, ir.add(column, ir.mul(vectors, ir.c64(LANES as i64))), columns);
-                        let full = ir.and(full, ir.icmp(I::LLVMIntEQ, left, ir.c64(tile_rows)));
-                        let here = ir.gep(ir.f32(), sums, ir.add(ir.mul(ir.add(row, r), stride), column));
-                        args[OUT] = ir.select(full, here, tile_memory);
-                        args[OUT_ROW] = ir.select(full, stride, ir.c64(row_floats));
-                        in_memory = ir.not(full);
-                        if far {
-                            s.fetch_next(c, here, stride);
-                        }
+                    let column = ir.mul(p, ir.c64(LANES as i64));
+                    let within = |vectors: V| ir.icmp(I::LLVMIntSLE, ir.add(column, ir.mul(vectors, ir.c64(LANES as i64))), columns);
+                    // Vectors of a row one after the other, without a loop, and what belongs to their columns in registers for all rows.
+                    let at_once = if c.short { within(ir.c64(c.vectors)) } else { ir.c1(false) };
+                    if c.family.finishes {
+                        args.extend([ir.zero(ir.ptr()); 2]);
                     }
+                    let full = ir.icmp(I::LLVMIntEQ, left, ir.c64(tile_rows));
+                    let part =
+                        Part { row: ir.add(row, r), column, wide: within(vectors), full, starts: at_once, rows: c.tile_rows, vectors: c.vectors };
+                    let itself = results.tell(ir, &mut args, &part);
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
-                    let unwritten = s.begin_when(in_memory);
+                    let unwritten = s.begin_when(ir.not(itself));
                     let row_of = |s: &mut Self, i: V| {
                         s.enter_row(c, places, ir.add(row, r), i);
                         ir.gep(ir.f32(), tile_memory, ir.mul(i, ir.c64(row_floats)))
@@ -313,21 +284,16 @@ impl Emitter<'_, '_> {
                         let sum = ir.gep(ir.f32(), from, ir.mul(j, ir.c64(LANES as i64)));
                         s.epilogue(c, column, columns, sum, whole)
                     };
-                    let mut rest = ir.c1(true);
-                    if short {
-                        // Vectors of a row one after the other, without a loop, and what belongs to their columns in registers for all rows.
-                        let end = ir.mul(ir.add(p, ir.c64(c.vectors)), ir.c64(LANES as i64));
-                        let full = ir.icmp(I::LLVMIntSLE, end, columns);
-                        let w = s.begin_when(full);
+                    if c.short {
+                        let w = s.begin_when(at_once);
                         s.for_each(ir.c64(0), left, 1, &[], |s, i, _| {
                             let from = row_of(s, i);
                             (0..c.vectors).try_for_each(|j| vector_of(s, from, ir.c64(j), true))?;
                             Ok(vec![])
                         })?;
                         s.end_when(w, &[], &[]);
-                        rest = ir.not(full);
                     }
-                    let w = s.begin_when(rest);
+                    let w = s.begin_when(ir.not(at_once));
                     s.for_each(ir.c64(0), left, 1, &[], |s, i, _| {
                         let from = row_of(s, i);
                         s.for_each(ir.c64(0), vectors, 1, &[], |s, j, _| {
@@ -344,24 +310,6 @@ impl Emitter<'_, '_> {
         ir.ret(None);
         Ok(())
     }
-    /// Fetches where the sums of the next tile go, when those of this one go `here`: as epilogues do, they come from memory while it multiplies.
-    fn fetch_next(&self, c: &Contract, here: V, stride: V) {
-        let ir = self.ir;
-        for i in c.tile_rows..2 * c.tile_rows {
-            let row = ir.gep(ir.f32(), here, ir.mul(stride, ir.c64(i)));
-            (0..c.vectors).for_each(|j| ir.prefetch(ir.gep(ir.f32(), row, ir.c64(j * LANES as i64))));
-        }
-    }
-    /// Where the sum of the first row and column of this chunk's batch goes.
-    fn first_sum(&mut self, c: &Contract, d: &Direct) -> Result<V> {
-        let ir = self.ir;
-        let w = self.begin_when(ir.c1(true));
-        let axes = c.m.iter().chain([&c.n]).map(|a| (*a, AxisValue::Scalar(ir.c64(0))));
-        self.current().axes.extend(axes);
-        let first = self.index(&d.flat)?;
-        let p = ir.gep(ir.f32(), self.base(d.buffer)?, first);
-        Ok(self.end_when(w, &[], &[p])[0])
-    }
     /// What tiles of weights in blocks read besides, from panel `p` and row `row` on.
     fn block_arguments(&mut self, c: &BlockOperands, taps: V, panel: V, row: V) -> Result<[V; 5]> {
         let ir = self.ir;
@@ -376,7 +324,7 @@ impl Emitter<'_, '_> {
         let (scale, offset) = (at(self, c.scale, columns)?, at(self, of_columns, columns)?);
         Ok([scale, offset, at(self, c.row_scale, rows)?, at(self, c.minus, rows)?, at(self, of_rows, rows)?])
     }
-    fn base(&self, b: BufferId) -> Result<V> {
+    pub fn base(&self, b: BufferId) -> Result<V> {
         let base = self.pointers.get(&b).map(|p| p.base);
         base.ok_or_else(|| self.broken("an operand is not among the buffers read"))
     }
@@ -477,9 +425,10 @@ impl Emitter<'_, '_> {
             self.current().axes.push((*axis, AxisValue::Scalar(v)));
         }
     }
-    /// What follows the sum, for 16 columns; `whole`: all of them exist.
+    /// What follows the sum, for 16 columns; `whole`: all of them exist, and the sum started from its bias.
     fn epilogue(&mut self, c: &Contract, column: V, columns: V, sum: V, whole: bool) -> Result<()> {
         let ir = self.ir;
+        let with_bias = c.finish.sum().filter(|_| whole);
         let whole = whole || self.kernel.extent(c.n).modulo(&Dim::from(LANES as i64)).as_const() == Some(0);
         let end = ir.add(column, ir.c64(LANES as i64));
         let full = if whole { ir.c1(true) } else { ir.icmp(I::LLVMIntSLE, end, columns) };
@@ -499,6 +448,7 @@ impl Emitter<'_, '_> {
             let v = ir.load(ir.vec(c.family.factors.sum(ir), LANES), sum, 64);
             self.places[c.local.0 as usize] = Some(Place::Registers(vec![v]));
             self.current().locals.push(c.local);
+            with_bias.into_iter().for_each(|sum| self.remember(sum, v));
             let kernel = self.kernel;
             for s in &kernel.body[c.statements..] {
                 match s {

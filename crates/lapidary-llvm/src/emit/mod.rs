@@ -3,6 +3,7 @@
 pub mod body;
 pub mod contract;
 pub mod expr;
+mod finish;
 pub mod index;
 pub mod ir;
 pub mod library;

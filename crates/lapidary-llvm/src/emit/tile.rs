@@ -10,7 +10,7 @@
 //!
 //! Tiles of weights in blocks (`tile_blocks`) take codes of 2, 4 or 8 bits out of words as they go, and scale what each block sums up to.
 
-use super::ir::{IntCmp as I, Ir, T, V};
+use super::ir::{FloatCmp as F, IntCmp as I, Ir, T, V};
 use super::{machine, tile_blocks};
 use lapidary_kernel::blocked::WORD_BITS;
 use lapidary_kernel::{Cpu, QUAD};
@@ -31,6 +31,8 @@ pub struct Family {
     /// B advances by one panel row (16 elements) along the inner sum.
     pub b_packed: bool,
     pub factors: Factors,
+    /// Sums may start from a bias, and results have bounds.
+    pub finishes: bool,
 }
 
 /// What is multiplied.
@@ -83,6 +85,10 @@ impl Factors {
             Factors::Blocks(b) => WORD_BITS / i64::from(b.bits),
         }
     }
+    /// Whether there are tiles that add a bias and keep bounds.
+    pub fn can_finish(self) -> bool {
+        matches!(self, Factors::F32 | Factors::Bf16)
+    }
     /// The type of the sums.
     pub fn sum(self, ir: &Ir) -> T {
         match self {
@@ -105,7 +111,7 @@ impl Family {
             Cpu::X86V3 => Cpu2::V3,
             Cpu::X86V4 => Cpu2::V4,
         };
-        Family { cpu, a_unit, b_packed, factors }
+        Family { cpu, a_unit, b_packed, factors, finishes: false }
     }
     pub fn cpu(self) -> Cpu {
         match self.cpu {
@@ -128,12 +134,19 @@ impl Family {
                 format!("_{}{}{zero}{marks}", flag(b.signed, "i", "u"), b.bits)
             }
         };
-        format!("lap_tile_{}_{}{}{factors}", machine::short_name(self.cpu()), flag(self.a_unit, "u", "s"), flag(self.b_packed, "p", "s"))
+        let finishes = flag(self.finishes, "_f", "");
+        format!("lap_tile_{}_{}{}{factors}{finishes}", machine::short_name(self.cpu()), flag(self.a_unit, "u", "s"), flag(self.b_packed, "p", "s"))
     }
 }
 
 /// Places for the rows of a tile in the table of row pointers: a vector of them, and as many as the largest tile has.
 pub const TABLE_ROWS: i64 = 8;
+
+/// The arguments of a tile that tell where its sums go, and what it does to them, see [`tile_type`].
+pub const OUT: usize = 8;
+pub const OUT_ROW: usize = 11;
+pub const BIAS: usize = 12;
+pub const BOUNDS: usize = 13;
 
 /// Row counts of tiles, largest first.
 pub fn row_counts(cpu: Cpu) -> &'static [i64] {
@@ -157,21 +170,23 @@ pub fn max_vectors(cpu: Cpu) -> i64 {
 /// a step, of which there are `kc`. `out` gets the sums, row by row.
 ///
 /// Before the counts stand an address, and the bytes by which it moves on with every step: what is read there next is fetched into the second-level
-/// cache meanwhile; and the distance of the rows of `out`.
+/// cache meanwhile; and the distance of the rows of `out`. Of a family that finishes its results, two pointers follow, each null or to f32: what is added to the sums of
+/// each column; and the least and the greatest result.
 ///
 /// Weights in blocks: a tap is a block, a step a word of codes, `out` has rows of `max_vectors` vectors, and there are five pointers instead: scales and offsets of the first
 /// panel (`[panels, taps, 16]` f32), scales (f32), what to take away (i32) and offsets (f32) of the first row (`[rows, taps]`).
-pub fn tile_type(ir: &Ir, factors: Factors) -> T {
-    let mut arguments = micro_arguments(ir, factors);
+pub fn tile_type(ir: &Ir, family: Family) -> T {
+    let mut arguments = micro_arguments(ir, family);
     arguments.extend([ir.i64(); 2]);
     ir.function_type(ir.void(), &arguments)
 }
 
-fn micro_arguments(ir: &Ir, factors: Factors) -> Vec<T> {
+fn micro_arguments(ir: &Ir, family: Family) -> Vec<T> {
     let (p, i) = (ir.ptr(), ir.i64());
     let mut arguments = vec![p, i, i, i, p, i, i, i, p];
-    match factors {
+    match family.factors {
         Factors::Blocks(_) => arguments.extend([p; 5]),
+        _ if family.finishes => arguments.extend([p, i, i, p, p]),
         _ => arguments.extend([p, i, i]),
     }
     arguments
@@ -180,10 +195,10 @@ fn micro_arguments(ir: &Ir, factors: Factors) -> Vec<T> {
 /// Emits the tiles of one family, and the function that picks one.
 pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
     let cpu = family.cpu();
-    let f = ir.function(&family.name(), tile_type(ir, family.factors));
+    let f = ir.function(&family.name(), tile_type(ir, family));
     machine::set_cpu(ir, f, Some(cpu), sanitize);
-    let micro_type = ir.function_type(ir.void(), &micro_arguments(ir, family.factors));
-    let count = micro_arguments(ir, family.factors).len() as u32;
+    let micro_type = ir.function_type(ir.void(), &micro_arguments(ir, family));
+    let count = micro_arguments(ir, family).len() as u32;
     let args: Vec<V> = (0..count).map(|i| ir.arg(f, i)).collect();
     let (n_rows, n_vectors) = (ir.arg(f, count), ir.arg(f, count + 1));
     ir.at_end(ir.block(f));
@@ -202,7 +217,11 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
             let v = ir.phi(ir.i64(), &[(ir.c64(0), here)]);
             let mut each = args.clone();
             each[4] = ir.gep(ir.f32(), args[4], ir.mul(v, args[7]));
-            each[8] = ir.gep(ir.f32(), args[8], ir.mul(v, ir.c64(LANES as i64)));
+            each[OUT] = ir.gep(ir.f32(), args[OUT], ir.mul(v, ir.c64(LANES as i64)));
+            if family.finishes {
+                let bias = ir.gep(ir.f32(), args[BIAS], ir.mul(v, ir.c64(LANES as i64)));
+                each[BIAS] = ir.select(ir.icmp(I::LLVMIntEQ, args[BIAS], ir.zero(ir.ptr())), args[BIAS], bias);
+            }
             if matches!(family.factors, Factors::Blocks(_)) {
                 let panel = ir.mul(ir.mul(v, args[1]), ir.c64(LANES as i64));
                 each[9] = ir.gep(ir.f32(), args[9], panel);
@@ -233,7 +252,7 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
 
 /// One tile of so many rows and vectors.
 fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V {
-    let f = ir.function(&format!("{}_{rows}x{vectors}", family.name()), ir.function_type(ir.void(), &micro_arguments(ir, family.factors)));
+    let f = ir.function(&format!("{}_{rows}x{vectors}", family.name()), ir.function_type(ir.void(), &micro_arguments(ir, family)));
     ir.set_internal(f);
     machine::set_cpu(ir, f, Some(family.cpu()), sanitize);
     ir.attribute(f, "noinline", None);
@@ -249,8 +268,8 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
 /// Accumulators carried through the loop over taps and the loop over the inner sum.
 fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let cpu = family.cpu();
-    let arg = |i| ir.arg(f, i);
-    let (table, taps, kc, b, b_tap, b_panel, out) = (arg(0), arg(1), arg(2), arg(4), arg(5), arg(7), arg(8));
+    let arg = |i: usize| ir.arg(f, i as u32);
+    let (table, taps, kc, b, b_tap, b_panel, out) = (arg(0), arg(1), arg(2), arg(4), arg(5), arg(7), arg(OUT));
     let a_stride = if family.a_unit { ir.c64(1) } else { arg(3) };
     let b_k = if family.b_packed { ir.c64(LANES as i64) } else { arg(6) };
     let vector = ir.vec(family.factors.sum(ir), LANES);
@@ -258,21 +277,32 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let parts = if rows * vectors >= 6 { 1 } else { 4 };
     let n = (rows * vectors) as usize;
 
-    let entry = ir.block(f);
-    ir.at_end(entry);
+    ir.at_end(ir.block(f));
     let zero = ir.zero(vector);
+    let mut start = vec![zero; n * parts];
+    if family.finishes {
+        // Sums start from the bias, if there is one.
+        let (biased, begin, none) = (ir.block(f), ir.block(f), ir.here());
+        ir.cond_br(ir.icmp(I::LLVMIntEQ, arg(BIAS), ir.zero(ir.ptr())), begin, biased);
+        ir.at_end(biased);
+        let bias: Vec<V> = (0..vectors).map(|j| ir.load(vector, ir.gep(ir.f32(), arg(BIAS), ir.c64(j * LANES as i64)), 4)).collect();
+        ir.br(begin);
+        ir.at_end(begin);
+        start[..n].iter_mut().enumerate().for_each(|(i, s)| *s = ir.phi(vector, &[(zero, none), (bias[i % vectors as usize], biased)]));
+    }
+    let entry = ir.here();
     let offsets: Vec<V> = (0..vectors).map(|j| ir.mul(b_panel, ir.c64(j))).collect();
     let (tap_turn, tap_done) = (ir.block(f), ir.block(f));
     ir.cond_br(ir.icmp(I::LLVMIntSGT, taps, ir.c64(0)), tap_turn, tap_done);
 
     ir.at_end(tap_turn);
     let tap = ir.phi(ir.i64(), &[(ir.c64(0), entry)]);
-    let tap_accs: Vec<V> = (0..n * parts).map(|_| ir.phi(vector, &[(zero, entry)])).collect();
+    let tap_accs: Vec<V> = start.iter().map(|v| ir.phi(vector, &[(*v, entry)])).collect();
     let table_rows = ir.c64(TABLE_ROWS);
     let row_base = ir.mul(tap, table_rows);
     let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
     let b_here = ir.gep(ir.f32(), b, ir.mul(tap, b_tap));
-    let (ahead, ahead_step, out_row) = (arg(9), arg(10), arg(11));
+    let (ahead, ahead_step, out_row) = (arg(9), arg(10), arg(OUT_ROW));
     let beyond = ir.intrinsic("llvm.smax", &[ir.i64()], &[ir.sub(ahead_step, ir.c64(LINE)), ir.c64(0)]);
     let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
@@ -341,17 +371,31 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     ir.cond_br(ir.icmp(I::LLVMIntSLT, tap_next, taps), tap_turn, tap_done);
 
     ir.at_end(tap_done);
-    let all: Vec<V> = accs.iter().map(|v| ir.phi(vector, &[(zero, entry), (*v, tap_last)])).collect();
-    for i in 0..n {
-        let add = |s: V, u: usize| match family.factors {
-            Factors::F32 | Factors::Bf16 | Factors::Blocks(_) => ir.fadd(s, all[u * n + i]),
-            Factors::Codes { .. } => ir.add(s, all[u * n + i]),
-        };
-        let total = (1..parts).fold(all[i], add);
-        let row = ir.gep(ir.f32(), out, ir.mul(out_row, ir.c64(i as i64 / vectors)));
-        ir.store(total, ir.gep(ir.f32(), row, ir.c64((i as i64 % vectors) * LANES as i64)), 4);
+    let all: Vec<V> = accs.iter().zip(&start).map(|(v, s)| ir.phi(vector, &[(*s, entry), (*v, tap_last)])).collect();
+    let add = |a: V, b: V| match family.factors {
+        Factors::F32 | Factors::Bf16 | Factors::Blocks(_) => ir.fadd(a, b),
+        Factors::Codes { .. } => ir.add(a, b),
+    };
+    let totals: Vec<V> = (0..n).map(|i| (1..parts).fold(all[i], |s, u| add(s, all[u * n + i]))).collect();
+    let write = |finish: &dyn Fn(V) -> V| {
+        for (i, total) in totals.iter().enumerate() {
+            let row = ir.gep(ir.f32(), out, ir.mul(out_row, ir.c64(i as i64 / vectors)));
+            ir.store(finish(*total), ir.gep(ir.f32(), row, ir.c64((i as i64 % vectors) * LANES as i64)), 4);
+        }
+        ir.ret(None);
+    };
+    if family.finishes {
+        let (bounded, free) = (ir.block(f), ir.block(f));
+        ir.cond_br(ir.icmp(I::LLVMIntEQ, arg(BOUNDS), ir.zero(ir.ptr())), free, bounded);
+        ir.at_end(bounded);
+        let bound = |i: i64| ir.splat(ir.load(ir.f32(), ir.gep(ir.f32(), arg(BOUNDS), ir.c64(i)), 4), LANES);
+        let (low, high) = (bound(0), bound(1));
+        // NaN stays.
+        let within = |p: F, bound: V, v: V| ir.select(ir.fcmp(p, bound, v), bound, v);
+        write(&|v| within(F::LLVMRealOLT, high, within(F::LLVMRealOGT, low, v)));
+        ir.at_end(free);
     }
-    ir.ret(None);
+    write(&|v| v);
 }
 
 /// Adds to each lane of `sum` the products of its two 16-bit floats of `a` and `b`.
