@@ -229,6 +229,8 @@ impl Emitter<'_, '_> {
         let min = |a: V, b: V| ir.select(ir.icmp(I::LLVMIntSLT, a, b), a, b);
         let tile_type = tile::tile_type(ir, c.family);
         let tile_function = ir.function(&c.family.name(), tile_type);
+        let whole_type = tile::whole_type(ir, c.family);
+        let whole_function = ir.function(&c.family.whole_name(tile_rows, c.vectors), whole_type);
 
         let (first, last) = (ir.arg(self.function, 2), ir.arg(self.function, 3));
         self.for_each(first, last, 1, &[], |s, chunk, _| {
@@ -272,8 +274,19 @@ impl Emitter<'_, '_> {
                     let part =
                         Part { row: ir.add(row, r), column, wide: within(vectors), full, starts: at_once, rows: c.tile_rows, vectors: c.vectors };
                     let itself = results.tell(ir, &mut args, &part);
+                    // Few tiles are not whole.
+                    let mut partial = ir.c1(true);
+                    if tile_rows > 1 {
+                        let whole = ir.and(full, ir.icmp(I::LLVMIntEQ, vectors, ir.c64(c.vectors)));
+                        partial = ir.not(whole);
+                        let w = s.begin_when(whole);
+                        ir.call(whole_type, whole_function, &args);
+                        s.end_when(w, &[], &[]);
+                    }
+                    let w = s.begin_when(partial);
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
+                    s.end_when(w, &[], &[]);
                     let unwritten = s.begin_when(ir.not(itself));
                     let row_of = |s: &mut Self, i: V| {
                         s.enter_row(c, places, ir.add(row, r), i);

@@ -119,6 +119,10 @@ impl Family {
             Cpu2::V4 => Cpu::X86V4,
         }
     }
+    /// The name of the function that computes tiles of just that size.
+    pub fn whole_name(self, rows: i64, vectors: i64) -> String {
+        format!("{}_{rows}x{vectors}", self.name())
+    }
     /// The name of the function that computes a tile of any size.
     pub fn name(self) -> String {
         let flag = |b: bool, yes: &'static str, no: &'static str| if b { yes } else { no };
@@ -181,6 +185,11 @@ pub fn tile_type(ir: &Ir, family: Family) -> T {
     ir.function_type(ir.void(), &arguments)
 }
 
+/// As [`tile_type`], without the counts.
+pub fn whole_type(ir: &Ir, family: Family) -> T {
+    ir.function_type(ir.void(), &micro_arguments(ir, family))
+}
+
 fn micro_arguments(ir: &Ir, family: Family) -> Vec<T> {
     let (p, i) = (ir.ptr(), ir.i64());
     let mut arguments = vec![p, i, i, i, p, i, i, i, p];
@@ -197,7 +206,7 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
     let cpu = family.cpu();
     let f = ir.function(&family.name(), tile_type(ir, family));
     machine::set_cpu(ir, f, Some(cpu), sanitize);
-    let micro_type = ir.function_type(ir.void(), &micro_arguments(ir, family));
+    let micro_type = whole_type(ir, family);
     let count = micro_arguments(ir, family).len() as u32;
     let args: Vec<V> = (0..count).map(|i| ir.arg(f, i)).collect();
     let (n_rows, n_vectors) = (ir.arg(f, count), ir.arg(f, count + 1));
@@ -252,8 +261,7 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
 
 /// One tile of so many rows and vectors.
 fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V {
-    let f = ir.function(&format!("{}_{rows}x{vectors}", family.name()), ir.function_type(ir.void(), &micro_arguments(ir, family)));
-    ir.set_internal(f);
+    let f = ir.function(&family.whole_name(rows, vectors), whole_type(ir, family));
     machine::set_cpu(ir, f, Some(family.cpu()), sanitize);
     ir.attribute(f, "noinline", None);
     let here = ir.here();
@@ -275,6 +283,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let vector = ir.vec(family.factors.sum(ir), LANES);
     // Few rows are few chains of dependent sums: split each over the turns of the loop.
     let parts = if rows * vectors >= 6 { 1 } else { 4 };
+    let fetches = parts == 1 && (vectors > 1 || max_vectors(cpu) == 1);
     let n = (rows * vectors) as usize;
 
     ir.at_end(ir.block(f));
@@ -308,8 +317,8 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
 
     // One step of the sum, for accumulators `accs`.
     let step = |k: V, accs: &[V]| -> Vec<V> {
-        // Small tiles are over before anything arrives.
-        if parts == 1 {
+        // Small tiles are over before anything arrives, and those of fewer vectors than others read the last panel.
+        if fetches {
             let first = ir.gep_bytes(ahead_here, ir.mul(k, ahead_step));
             ir.prefetch(first);
             // Tiles of few rows move on by more than a line; others fetch the same one again, which costs nothing.
