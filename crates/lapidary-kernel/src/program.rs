@@ -374,6 +374,12 @@ impl Kernel {
         }
         live
     }
+    /// How often statements, and the expressions that they need, use an expression.
+    pub fn uses(&self, e: ExprId) -> usize {
+        let live = self.exprs.iter().zip(self.live_exprs()).filter(|(_, live)| *live);
+        let operands = live.flat_map(|(x, _)| x.kind.operands());
+        operands.chain(self.body.iter().flat_map(Stmt::exprs)).filter(|x| *x == e).count()
+    }
 }
 
 impl Stmt {

@@ -106,6 +106,41 @@ fn errors_are_as_promised_everywhere() {
     measure(1);
 }
 
+/// `x · sigmoid(x)`, and `sigmoid(x)` times something else, as `emit/math.rs` promises: below -88.7 it may be 0.
+#[test]
+fn gates() {
+    let mut b = Build::new();
+    let n = Dim::symbol("N");
+    let (x, v) = (b.input(DType::F32, &[n.clone()]), b.input(DType::F32, &[n.clone()]));
+    for own in [true, false] {
+        let y = b.output(DType::F32, &[n.clone()]);
+        let mut k = KernelBuilder::new("gate", &[]);
+        let i = k.parallel("i", n.clone());
+        let a = k.load(x, DType::F32, [i.into()]);
+        let by = if own { a } else { k.load(v, DType::F32, [i.into()]) };
+        let gate = k.unary(UnaryOp::Sigmoid, a);
+        let r = k.mul(by, gate);
+        k.store(y, [i.into()], r);
+        b.kernel(k.finish(), Schedule::Map { vector: 0 });
+    }
+    let special = [0x7f800000, 0xff800000, 0x7fc00000, 0, 0x80000000, 1, 0x80000001, 0x7f7fffff, 0xff7fffff];
+    let xs: Vec<f32> = (0..=u32::MAX).step_by(9973).chain(special).map(f32::from_bits).collect();
+    let vs: Vec<f32> = xs.iter().map(|x| if x.is_nan() || *x > 0.0 { 3.7 } else { f32::NAN }).collect();
+    let of = |v: &[f32]| Tensor::from_slice(&[v.len()], v);
+    for cpu in [Cpu::X86V4, Cpu::X86V3].into_iter().filter(|c| has(*c)) {
+        let lib = library(&b.0, &lapidary_llvm::CompileOptions { cpus: vec![cpu], ..Default::default() });
+        let out = lib.context(1, None).unwrap().run(&[&of(&xs), &of(&vs)]).unwrap();
+        for (y, factors) in out.iter().zip([&xs, &vs]) {
+            for ((x, v), y) in xs.iter().zip(factors).zip(y.to_vec::<f32>().unwrap()) {
+                let (a, v) = (f64::from(*x), f64::from(*v));
+                let want = v / (1.0 + (-a).exp());
+                let tiny = a < -88.7 && f64::from(y).abs() < 1e-35 && want.abs() < 1e-35;
+                assert!(tiny || ulps(y, want) <= 2.5, "{cpu:?}: {v:e} times sigmoid({x:e}) is {y:e}, not {want:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn powers() {
     let n = Dim::symbol("N");

@@ -3,7 +3,7 @@
 use super::body::Traits;
 use super::ir::{Ir, V};
 use super::scope::Scopes;
-use super::{ops, types};
+use super::{math, ops, types};
 use lapidary_ir::{DType, Diagnostic, Diagnostics, Name, Result};
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, ExprId, ExprKind, Index, Kernel, LocalId, Program, Scalar, UnaryOp};
 use rustc_hash::FxHashMap;
@@ -249,6 +249,11 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 };
                 ops::unary(self.ir, *op, from, a)?
             }
+            ExprKind::Binary(BinaryOp::Mul, a, b) if let Some((v, x)) = self.gate(*a, *b) => {
+                let same = v == x;
+                let (v, x) = (self.expr(v)?, self.expr(x)?);
+                math::gated(self.ir, v, x, same)
+            }
             ExprKind::Binary(op, a, b) => {
                 let from = kernel.expr(*a).dtype;
                 let (a, b) = (self.expr(*a)?, self.expr(*b)?);
@@ -271,6 +276,15 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 }
             },
         })
+    }
+    /// What a product of f32 multiplies by the sigmoid of what, where nothing else uses that.
+    fn gate(&self, a: ExprId, b: ExprId) -> Option<(ExprId, ExprId)> {
+        let kernel = self.kernel;
+        let sigmoid = |e: ExprId| match kernel.expr(e).kind {
+            ExprKind::Unary(UnaryOp::Sigmoid, x) if kernel.expr(e).dtype == DType::F32 && kernel.uses(e) == 1 => Some(x),
+            _ => None,
+        };
+        sigmoid(b).map(|x| (a, x)).or_else(|| sigmoid(a).map(|x| (b, x)))
     }
     /// A code of 8 bits less its zero point as a float, when that is what `e` is and the code is made here: it is a float before it is a code.
     fn steps(&mut self, e: ExprId) -> Result<Option<V>> {

@@ -159,7 +159,7 @@ fn exp(ir: &Ir, x: V) -> V {
 /// The exponential of what lies between the least exponent and 89.
 fn exp_within(ir: &Ir, x: V) -> V {
     if ir.fills_v4(x) {
-        return exp_by_table(ir, x);
+        return exp_by_table(ir, x, false);
     }
     let (_, bits, r) = reduce_exp(ir, x);
     // 1, 1, and (eʳ - 1 - r) / r²
@@ -169,20 +169,24 @@ fn exp_within(ir: &Ir, x: V) -> V {
     ir.fmul(ir.fmul(p, power_of_two(ir, half)), power_of_two(ir, ir.sub(bits, half)))
 }
 
-/// `2^(q/16) · eʳ` with `x = q/16 ln 2 + r`: each lane picks the power of its sixteenth, which leaves so little that few terms are enough.
-fn exp_by_table(ir: &Ir, x: V) -> V {
+/// `2^(q/16) · eʳ` with `±x = q/16 ln 2 + r`: each lane picks the power of its sixteenth, which leaves so little that few terms are enough.
+/// Where x is `negated`, `-r` is computed, so that nothing needs another sign but factors.
+fn exp_by_table(ir: &Ir, x: V, negated: bool) -> V {
     let t = ir.ty(x);
+    let sign = if negated { -1.0 } else { 1.0 };
     // Adding it to an f32 rounds to sixteenths, whose number then is in the low bits.
     let rounder = c(ir, t, ROUNDER / 16.0);
-    let shifted = ir.fma(x, c(ir, t, std::f64::consts::LOG2_E), rounder);
+    let shifted = ir.fma(x, c(ir, t, sign * std::f64::consts::LOG2_E), rounder);
     let n = ir.fsub(shifted, rounder);
-    let r = ir.fma(n, c(ir, t, -LN2.0), x);
-    let r = ir.fma(n, c(ir, t, -LN2.1), r);
+    let r = ir.fma(n, c(ir, t, -sign * LN2.0), x);
+    let r = ir.fma(n, c(ir, t, -sign * LN2.1), r);
     let sixteenth = ir.bits_as(shifted, ir.int(32));
     let [power, rest] = SIXTEENTHS.map(|row| ir.look_up(&row, sixteenth));
     // (eʳ - 1) / r
-    let p = polynomial(ir, r, &[1.0, 0.5000162124633789, 0.16667045652866364]);
-    scaled(ir, ir.fadd(ir.fma(ir.fmul(power, r), p, rest), power), n)
+    let p = polynomial(ir, r, &[1.0, sign * 0.5000162124633789, 0.16667045652866364]);
+    let first = ir.fmul(power, r);
+    let first = if negated { ir.fneg(first) } else { first };
+    scaled(ir, ir.fadd(ir.fma(first, p, rest), power), n)
 }
 
 /// 2^(q/16) as a sum of two f32, of which the second is what rounding the first would add to the error.
@@ -206,6 +210,23 @@ fn sigmoid(ir: &Ir, x: V) -> V {
         false => function(ir, UnaryOp::Exp, at_most(ir, x, 88.0)),
     };
     ir.fdiv(e, ir.fadd(one, e))
+}
+
+/// `v · sigmoid(x)` of f32, as `v / (1 + exp(-x))`, with an error of 2.5 units: 0 where the exponential is infinite, below -88.7. `same`: v is x.
+pub fn gated(ir: &Ir, v: V, x: V, same: bool) -> V {
+    let t = ir.ty(x);
+    let e = match (ir.fills_v4(x), same) {
+        (true, true) => {
+            // One instruction instead of two; that it loses NaN makes no difference, since v keeps it.
+            const LEAST_MAGNITUDE_WITH_SIGN_OF_FIRST: i64 = 2;
+            let imm = ir.cint(ir.int(32), LEAST_MAGNITUDE_WITH_SIGN_OF_FIRST);
+            let x = ir.masked_v4("llvm.x86.avx512.mask.range.ps.512", &[x, c(ir, t, -LEAST_EXPONENT), imm, x]);
+            exp_by_table(ir, x, true)
+        }
+        (true, false) => exp_by_table(ir, at_least(ir, at_most(ir, x, -LEAST_EXPONENT), LEAST_EXPONENT), true),
+        (false, _) => exp(ir, ir.fneg(x)),
+    };
+    ir.fdiv(v, ir.fadd(c(ir, t, 1.0), e))
 }
 
 /// `e / (e + 2)` with `e = exp(2|x|) - 1`, which keeps its precision near 0.

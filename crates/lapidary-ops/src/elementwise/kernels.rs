@@ -94,8 +94,11 @@ pub(crate) fn number(k: &mut KernelBuilder, like: ExprId, v: f64) -> ExprId {
     k.constant(dtype, v)
 }
 
-/// `x · factor`
+/// `x · factor`; just `x` where the factor is 1, which is how alpha is mostly left.
 pub(crate) fn scaled(k: &mut KernelBuilder, x: ExprId, factor: f64) -> ExprId {
+    if factor == 1.0 {
+        return x;
+    }
     let f = number(k, x, factor);
     k.mul(x, f)
 }
