@@ -110,7 +110,9 @@ impl Conv {
         let others: Vec<AxisId> = c.m.iter().copied().filter(|x| *x != first.0 && *x != second.0).collect();
         let window = [first, second];
         // Nothing else may decide what is read, or be written.
-        let plain = |i: &Index| i.as_axis().is_some_and(|x| x == channels || others.contains(&x)) || i.as_const() == Some(0);
+        // A part of the channels may be read, as of what is concatenated in place.
+        let from_start = |i: &Index| i.sub(&Index::from(i.offset().clone())).as_axis();
+        let plain = |i: &Index| from_start(i).is_some_and(|x| x == channels || others.contains(&x)) || i.as_const().is_some();
         let rest = a_index.iter().enumerate().filter(|(d, _)| !window.iter().any(|w| w.2 == *d));
         let guarded = a_guard.iter().all(|(i, d)| window.iter().any(|w| a_index[w.2] == *i && p.buffer(a).dims[w.2] == *d));
         let weights = b_index.iter().all(|i| i.as_axis().is_some() || i.as_const() == Some(0));
