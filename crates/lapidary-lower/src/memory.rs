@@ -1,10 +1,19 @@
-//! Places for temporaries in one arena. Sizes may be symbolic: temporaries share *slots*, whose sizes are the maximum of what they hold.
+//! Places for temporaries in one arena. Where all sizes are known, or multiples of one, each lies at the lowest offset that is free while it is needed, the largest placed
+//! first. Sizes may be symbolic: then temporaries share *slots*, whose sizes are the maximum of what they hold.
 
-use lapidary_ir::Dim;
+use lapidary_ir::{Dim, Name};
 use lapidary_kernel::{BufferId, BufferKind, Plan, Program, Strips, align};
+use std::collections::BTreeSet;
 
 /// A symbol's size for choosing which slot fits best; any choice is correct.
 const TYPICAL: i64 = 64;
+
+/// What needs a place, from one kernel to another.
+struct Temporary {
+    bytes: Dim,
+    first: usize,
+    last: usize,
+}
 
 struct Slot {
     bytes: Dim,
@@ -36,8 +45,7 @@ pub fn unpack(p: &Program) -> (Vec<Option<i64>>, i64) {
     (places, end)
 }
 
-/// The offset of every temporary that is not unpacked, and the arena's size in bytes. A slot is reused as soon as the kernel that reads its buffer last is
-/// over.
+/// The offset of every temporary that is not unpacked, and the arena's size in bytes.
 pub fn assign(p: &Program, unpacked: &[Option<i64>], strips: &[Strips]) -> (Vec<Option<Dim>>, Dim) {
     let mut first = vec![usize::MAX; p.buffers.len()];
     let mut last = vec![0usize; p.buffers.len()];
@@ -55,13 +63,71 @@ pub fn assign(p: &Program, unpacked: &[Option<i64>], strips: &[Strips]) -> (Vec<
     let mut order: Vec<BufferId> =
         p.buffer_ids().filter(|b| p.buffer(*b).kind == BufferKind::Temp && first[b.0 as usize] != usize::MAX && elsewhere(*b)).collect();
     order.sort_by_key(|b| (first[b.0 as usize], *b));
+    let bytes = |b: BufferId| Plan::bytes_of(p.buffer(b).dtype, &p.buffer(b).elements());
+    let temporaries: Vec<Temporary> =
+        order.iter().map(|b| Temporary { bytes: bytes(*b), first: first[b.0 as usize], last: last[b.0 as usize] }).collect();
+    let (starts, mut end) = by_size(&temporaries).unwrap_or_else(|| in_slots(&temporaries));
+    let mut place: Vec<Option<Dim>> = vec![None; p.buffers.len()];
+    order.iter().zip(starts).for_each(|(b, start)| place[b.0 as usize] = Some(start));
+    // Codes are read in groups, of which the last may reach beyond its buffer.
+    let codes = |b: BufferId| place[b.0 as usize].is_some() && p.buffer(b).dtype.bits() == 8;
+    if p.buffer_ids().any(codes) {
+        end = &end + &align(&Dim::from(1));
+    }
+    (place, end)
+}
+
+/// Each at the lowest offset where nothing lies that is needed at the same time, the largest first. Sizes are known, or aligned multiples of what one
+/// symbol says, as in models of images of any batch; the ones lie behind the others.
+fn by_size(all: &[Temporary]) -> Option<(Vec<Dim>, Dim)> {
+    let symbols: BTreeSet<Name> = all.iter().flat_map(|t| t.bytes.symbols()).collect();
+    let units = symbols.iter().map(|s| Dim::symbol(s.clone())).chain([Dim::from(1)]);
+    let mut starts = vec![Dim::from(0); all.len()];
+    let mut end = Dim::from(0);
+    let mut left: Vec<usize> = (0..all.len()).collect();
+    if symbols.len() > 1 {
+        return None;
+    }
+    for unit in units {
+        let size = |i: &usize| align(&Dim::from(all[*i].bytes.exact_div(&unit)?.as_const()?)).as_const().map(|size| (*i, size));
+        let sizes: Vec<(usize, i64)> = left.iter().filter_map(size).collect();
+        left.retain(|i| !sizes.iter().any(|(j, _)| i == j));
+        let (places, bytes) = lowest(all, sizes);
+        places.into_iter().for_each(|(i, start)| starts[i] = &end + &(&Dim::from(start) * &unit));
+        end = &end + &(&Dim::from(bytes) * &unit);
+    }
+    left.is_empty().then_some((starts, end))
+}
+
+/// Places for temporaries of these sizes, and where they end.
+fn lowest(all: &[Temporary], mut sizes: Vec<(usize, i64)>) -> (Vec<(usize, i64)>, i64) {
+    sizes.sort_by_key(|(i, size)| (std::cmp::Reverse(*size), *i));
+    // In order of their starts: number, start, end.
+    let mut placed: Vec<(usize, i64, i64)> = vec![];
+    for (i, size) in sizes {
+        let mut start = 0i64;
+        for (j, low, high) in &placed {
+            let together = all[*j].first <= all[i].last && all[i].first <= all[*j].last;
+            if together && *low >= start.saturating_add(size) {
+                break;
+            }
+            start = if together { start.max(*high) } else { start };
+        }
+        let at = placed.partition_point(|p| p.1 <= start);
+        placed.insert(at, (i, start, start.saturating_add(size)));
+    }
+    let end = placed.iter().map(|p| p.2).max().unwrap_or(0);
+    (placed.into_iter().map(|(i, start, _)| (i, start)).collect(), end)
+}
+
+/// A slot is reused as soon as the kernel that reads its buffer last is over.
+fn in_slots(all: &[Temporary]) -> (Vec<Dim>, Dim) {
     let mut slots: Vec<Slot> = vec![];
-    let mut place: Vec<Option<usize>> = vec![None; p.buffers.len()];
     let typical = |d: &Dim| d.eval(&|_| Some(TYPICAL)).unwrap_or(i64::MAX);
-    for b in order {
-        let (at, buffer) = (b.0 as usize, p.buffer(b));
-        let bytes = align(&Plan::bytes_of(buffer.dtype, &buffer.elements()));
-        let free = slots.iter().enumerate().filter(|(_, s)| s.free_after < first[at]);
+    let mut places = vec![];
+    for t in all {
+        let bytes = align(&t.bytes);
+        let free = slots.iter().enumerate().filter(|(_, s)| s.free_after < t.first);
         // The slot that wastes or grows least.
         let best = free.min_by_key(|(i, s)| (typical(&s.bytes).abs_diff(typical(&bytes)), *i)).map(|(i, _)| i);
         let slot = match best {
@@ -74,8 +140,8 @@ pub fn assign(p: &Program, unpacked: &[Option<i64>], strips: &[Strips]) -> (Vec<
                 slots.len() - 1
             }
         };
-        slots[slot].free_after = last[at];
-        place[at] = Some(slot);
+        slots[slot].free_after = t.last;
+        places.push(slot);
     }
     let mut starts = vec![];
     let mut end = Dim::from(0);
@@ -83,10 +149,5 @@ pub fn assign(p: &Program, unpacked: &[Option<i64>], strips: &[Strips]) -> (Vec<
         starts.push(end.clone());
         end = &end + &s.bytes;
     }
-    // Codes are read in groups, of which the last may reach beyond its buffer.
-    let codes = |b: BufferId| place[b.0 as usize].is_some() && p.buffer(b).dtype.bits() == 8;
-    if p.buffer_ids().any(codes) {
-        end = &end + &align(&Dim::from(1));
-    }
-    (place.into_iter().map(|s| s.map(|s| starts[s].clone())).collect(), end)
+    (places.into_iter().map(|s| starts[s].clone()).collect(), end)
 }
