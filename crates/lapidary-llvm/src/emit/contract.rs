@@ -114,7 +114,10 @@ impl Contract {
         let mut block_panels = up(by_work.min(by_bytes).max(1), vectors);
         if let Some(p) = panels.as_const() {
             let mut blocks = ceil(p.max(1), block_panels);
-            if let (Some(r), Some(batch), None) = (rows.as_const(), product(&operands.batch).as_const(), asked_block) {
+            // What is known at run time only counts as few: rows as a block of them.
+            let batch = product(&operands.batch).eval(&|_| Some(1)).unwrap_or(1);
+            let r = rows.as_const().unwrap_or(sample.max(block_rows));
+            if asked_block.is_none() {
                 // Smaller blocks than the caches ask for, as long as they are worth a chunk: of rows first, whose places are found once for each block.
                 let work = (r * depth).max(words * PRODUCTS_A_WORD) * p * LANES as i64 * batch;
                 let wanted = (work / LEAST_PRODUCTS).min(EVEN_CHUNKS);
