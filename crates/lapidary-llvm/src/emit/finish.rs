@@ -122,6 +122,7 @@ fn bounded(kernel: &Kernel, value: ExprId) -> (ExprId, [f32; 2]) {
     while let ExprKind::Binary(op @ (BinaryOp::Min | BinaryOp::Max), v, bound) = kernel.expr(value).kind
         && let ExprKind::Const(bound) = kernel.expr(bound).kind
         && kernel.expr(value).dtype == DType::F32
+        && !bound.as_f64().is_nan()
     {
         let bound = bound.as_f64() as f32;
         match op {
@@ -153,7 +154,7 @@ pub struct Part {
     pub column: V,
     /// All of its columns exist.
     pub wide: V,
-    /// And all of its rows.
+    /// All of its rows exist.
     pub full: V,
     /// Its epilogue expects that sums with a bias start from it where `wide`.
     pub starts: V,
