@@ -81,13 +81,13 @@ pub fn assign(p: &Program, unpacked: &[Option<i64>], strips: &[Strips]) -> (Vec<
 /// symbol says, as in models of images of any batch; the ones lie behind the others.
 fn by_size(all: &[Temporary]) -> Option<(Vec<Dim>, Dim)> {
     let symbols: BTreeSet<Name> = all.iter().flat_map(|t| t.bytes.symbols()).collect();
+    if symbols.len() > 1 {
+        return None;
+    }
     let units = symbols.iter().map(|s| Dim::symbol(s.clone())).chain([Dim::from(1)]);
     let mut starts = vec![Dim::from(0); all.len()];
     let mut end = Dim::from(0);
     let mut left: Vec<usize> = (0..all.len()).collect();
-    if symbols.len() > 1 {
-        return None;
-    }
     for unit in units {
         let size = |i: &usize| align(&Dim::from(all[*i].bytes.exact_div(&unit)?.as_const()?)).as_const().map(|size| (*i, size));
         let sizes: Vec<(usize, i64)> = left.iter().filter_map(size).collect();

@@ -4,7 +4,7 @@ use super::contract::Contract;
 use super::expr::Emitter;
 use super::ir::Ir;
 use super::machine;
-use super::nest::{Neighbours, Nest};
+use super::nest::{Nest, Sharing};
 use super::tile::LANES;
 use super::turn::Turn;
 use super::window_codes::WindowCodes;
@@ -182,7 +182,7 @@ fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize, tile:
         _ => None,
     };
     // Half of the registers hold sums; those of x86-64-v3 hold half of a vector.
-    let run = Neighbours::Run(if cpu == Cpu::X86V4 { 8 } else { 4 });
+    let run = Sharing::Run(if cpu == Cpu::X86V4 { 8 } else { 4 });
     Ok(Code::Nest(Nest::of(kernel, program, fallback, strip_axes, run)?))
 }
 

@@ -1,7 +1,7 @@
 //! Contractions: a register tile, and around it blocks of rows and columns that stay in the caches. Convolutions are contractions whose
 //! rows of A are found by index arithmetic.
 
-use super::expr::{Ahead, Emitter, Place};
+use super::expr::{Ahead, Emitter};
 use super::finish::{Finish, Part};
 use super::ir::{IntCmp as I, V};
 use super::operands::{BlockOperands, Operands};
@@ -462,16 +462,14 @@ impl Emitter<'_, '_> {
             }
             self.current().axes.push((c.n, AxisValue::Lanes(column)));
             let v = ir.load(ir.vec(c.family.factors.sum(ir), LANES), sum, 64);
-            self.places[c.local.0 as usize] = Some(Place::Registers(vec![v]));
-            self.current().locals.push(c.local);
+            self.set_scalar(c.local, v);
             with_bias.into_iter().for_each(|sum| self.remember(sum, v));
             let kernel = self.kernel;
             for s in &kernel.body[c.statements..] {
                 match s {
                     Stmt::Let { local, value } => {
                         let v = self.expr(*value)?;
-                        self.places[local.0 as usize] = Some(Place::Registers(vec![v]));
-                        self.current().locals.push(*local);
+                        self.set_scalar(*local, v);
                     }
                     Stmt::Store { buffer, index, guard, value, .. } => self.store(*buffer, index, guard, *value)?,
                     Stmt::Reduce { .. } => return Err(self.broken("a second sum in a contraction")),

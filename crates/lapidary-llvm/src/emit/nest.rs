@@ -23,13 +23,13 @@ const RUN: i64 = 4;
 /// Points of a run whose windows come from beyond the caches of a core and hardly overlap.
 const STREAMING_RUN: i64 = 2;
 
-/// What neighbouring points have of each other.
+/// How neighbouring points share what is read.
 #[derive(Clone, Copy, Debug)]
-pub enum Neighbours {
+pub enum Sharing {
     /// Runs of up to so many are computed together.
     Run(i64),
     /// A chunk has at least so many, for which something is read once.
-    Share(i64),
+    Chunk(i64),
 }
 
 /// How a kernel is cut into loops, vectors and chunks.
@@ -59,7 +59,7 @@ pub struct Nest {
 impl Nest {
     /// The nest of a kernel whose schedule is not a contraction (or a contraction that is run as a window along `fallback`).
     /// With `strips`, each point of that many first axes is one chunk.
-    pub fn of(kernel: &Kernel, program: &Program, fallback: Option<AxisId>, strips: usize, neighbours: Neighbours) -> Result<Nest> {
+    pub fn of(kernel: &Kernel, program: &Program, fallback: Option<AxisId>, strips: usize, sharing: Sharing) -> Result<Nest> {
         let vector = match (&kernel.schedule, fallback) {
             (_, Some(a)) => Some(a),
             (Some(Schedule::Map { vector } | Schedule::Window { vector } | Schedule::Row { vector }), _) => Some(AxisId(*vector)),
@@ -89,8 +89,8 @@ impl Nest {
                 tile = extent * &point;
             }
         }
-        let run = match neighbours {
-            Neighbours::Run(most) if parallel && blocks.as_const() == Some(1) => rows.last().and_then(|a| run(kernel, program, *a, most)),
+        let run = match sharing {
+            Sharing::Run(most) if parallel && blocks.as_const() == Some(1) => rows.last().and_then(|a| run(kernel, program, *a, most)),
             _ => None,
         };
         let row_count = rows.iter().fold(one.clone(), |n, a| &n * &turns(kernel, run, *a));
@@ -98,8 +98,8 @@ impl Nest {
         let tiles = &row_count * &blocks;
         let serial = kernel.serial || kernel.schedule == Some(Schedule::Serial);
         let tiles_per_chunk = if serial { tiles.maximum(&one) } else { Dim::from(CHUNK_WORK).floor_div(&tile.maximum(&one)).maximum(&one) };
-        let tiles_per_chunk = match neighbours {
-            Neighbours::Share(least) if !serial => tiles_per_chunk.maximum(&Dim::from(least)),
+        let tiles_per_chunk = match sharing {
+            Sharing::Chunk(least) if !serial => tiles_per_chunk.maximum(&Dim::from(least)),
             _ => tiles_per_chunk,
         };
         let tiles_per_chunk = match strips {

@@ -107,7 +107,8 @@ impl<'i, 'c> Emitter<'i, 'c> {
         }
         Ok(())
     }
-    fn set_scalar(&mut self, local: lapidary_kernel::LocalId, v: V) {
+    /// Sets a local that is no array: of a run, at the point that code is for.
+    pub fn set_scalar(&mut self, local: lapidary_kernel::LocalId, v: V) {
         let before = match self.places[local.0 as usize].take() {
             Some(Place::Registers(of)) => of,
             _ => vec![],

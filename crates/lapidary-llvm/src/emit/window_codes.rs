@@ -2,9 +2,9 @@
 //! four taps of 16 channels where there are no more; the codes of four taps are interleaved in registers, so that one instruction (`vpdpbusd`)
 //! multiplies and adds them up in i32. f32 holds such sums exactly, so that a kernel that asks for them in f32 gets the same numbers.
 
-use super::expr::{Emitter, Place};
+use super::expr::Emitter;
 use super::ir::{IntCmp as I, Ir, V};
-use super::nest::{Neighbours, Nest};
+use super::nest::{Nest, Sharing};
 use super::scope::AxisValue;
 use super::tile::{self, LANES};
 use lapidary_ir::{DType, Result};
@@ -56,7 +56,7 @@ impl WindowCodes {
             (DType::I8, DType::I8) => true,
             _ => return None,
         };
-        let nest = Nest::of(kernel, program, None, strips, Neighbours::Share(SHARING_ROWS)).ok()?;
+        let nest = Nest::of(kernel, program, None, strips, Sharing::Chunk(SHARING_ROWS)).ok()?;
         let channel = nest.vector.filter(|_| nest.parallel && nest.blocks.as_const() == Some(1))?;
         let channels = kernel.extent(channel).as_const()?;
         let taps = over.iter().map(|a| kernel.extent(*a).as_const()).try_fold(1i64, |n, e| n.checked_mul(e?))?;
@@ -191,8 +191,7 @@ impl Emitter<'_, '_> {
         let mask = partial.then(|| ir.icmp(I::LLVMIntSLT, ir.iota(LANES), ir.splat(ir.c64(left), LANES)));
         let outer = (self.vector.replace(w.channel), std::mem::replace(&mut self.mask, mask));
         self.current().axes.push((w.channel, AxisValue::Lanes(column)));
-        self.places[w.local.0 as usize] = Some(Place::Registers(vec![sum]));
-        self.current().locals.push(w.local);
+        self.set_scalar(w.local, sum);
         for s in &kernel.body[1..] {
             if let Stmt::Store { buffer, index, guard, value, .. } = s {
                 self.store(*buffer, index, guard, *value)?;
