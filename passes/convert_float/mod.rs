@@ -17,7 +17,8 @@
 //!   computes in 16 bits, and every runtime that knows Cast loads it.
 //! * `products=true` rounds the factors of products (MatMul, Gemm, Conv, Attention) and nothing else: a Cast to 16 bits and one back to f32
 //!   in front of each; sums, and what follows them, are f32. That is what CPUs with BF16 instructions compute, and what
-//!   `compile --precision bf16` compiles. Products that would gain nothing stay as they are, for reasons that `--why` tells: depthwise
+//!   `compile --precision bf16` compiles. An Attention whose number of keys is known gives its weights, and a MatMul multiplies them by the
+//!   values, so that they are rounded as well. Products that would gain nothing stay as they are, for reasons that `--why` tells: depthwise
 //!   convolutions, few channels and columns, and (unless `winograd=false`) 3 × 3 convolutions that Winograd's algorithm computes faster in f32.
 //!
 //! Weights are rounded to nearest even. Numbers beyond the type's largest become the largest (`overflow=infinity`: infinity), as masks of
@@ -32,6 +33,7 @@
 //! runtimes on accelerators and for `lapidary compile`.
 
 mod apply;
+mod attention;
 #[cfg(test)]
 mod golden;
 mod plan;
@@ -97,6 +99,14 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         winograd: ctx.options.flag("winograd"),
         target: ctx.target_opset,
     };
+    if form == Form::Products {
+        for id in graph.operators() {
+            if policy.names(graph, ctx, id) {
+                attention::take_apart(graph, id);
+            }
+        }
+        graph.sweep();
+    }
     let plan = plan::plan(graph, ctx, &policy);
     let mut out = Outcome::default();
     if plan.nodes() == 0 {

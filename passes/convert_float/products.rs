@@ -4,8 +4,8 @@ use super::plan::Slots;
 use lapidary_ir::{DType, Graph, Node, NodeId, ValueId};
 
 /// Fewer neighbours along the sum, or columns, fill no registers.
-const LEAST_SUM: i64 = 16;
-const LEAST_COLUMNS: i64 = 16;
+pub const LEAST_SUM: i64 = 16;
+pub const LEAST_COLUMNS: i64 = 16;
 /// With so many channels the neighbours of a sum are channels of several columns.
 const STEM_CHANNELS: std::ops::RangeInclusive<i64> = 2..=4;
 /// Points of an output of a 3 × 3 convolution from which on Winograd's algorithm, which multiplies in f32, is faster.
@@ -20,6 +20,8 @@ pub fn factors(graph: &Graph, id: NodeId, winograd: bool) -> Result<Option<Slots
     let slots: &[usize] = match &*node.op.name {
         _ if !node.op.domain.is_empty() => return Ok(None),
         "MatMul" | "Gemm" | "Conv" => &[0, 1],
+        // Taken apart, its weights are multiplied elsewhere.
+        "Attention" if graph.use_count(id.out(0)) == 0 => &[0, 1],
         "Attention" => &[0, 1, 2],
         "ConvTranspose" | "Einsum" | "RNN" | "GRU" | "LSTM" | "DeformConv" => return Err("no kernel multiplies its factors in 16 bits".into()),
         _ => return Ok(None),
@@ -62,7 +64,6 @@ pub fn factors(graph: &Graph, id: NodeId, winograd: bool) -> Result<Option<Slots
     match sum {
         None => return Err("the length of its sums is not known".into()),
         Some(s) if s < LEAST_SUM => return Err(format!("its sums have {s} neighbours, which fill no registers")),
-        Some(s) if s % 2 != 0 => return Err("its sums have an odd number of terms".into()),
         Some(_) => {}
     }
     if columns.is_some_and(|c| c < LEAST_COLUMNS) {

@@ -27,7 +27,7 @@ fn rounded(from: &str, to: &str, shape: &str) -> String {
 
 #[test]
 fn weights_and_rows_of_any_number() {
-    for (m, k, n) in [(1, 64, 37), (1, 30, 16), (7, 30, 37), (13, 64, 96), (50, 4, 48)] {
+    for (m, k, n) in [(1, 64, 37), (1, 30, 16), (7, 30, 37), (13, 64, 96), (50, 4, 48), (1, 31, 16), (7, 3, 20), (9, 5, 37), (17, 197, 64)] {
         let w = random(DType::BF16, &[k, n], 2);
         let source = format!(
             "graph @g(%x: f32[M, {k}]) {{\n{}  %wide = Cast(%w) {{to=1}} : f32[{k}, {n}]\n{}  %y = MatMul(%a, %wide) : f32[M, {n}]\n  \
@@ -51,9 +51,26 @@ fn products_of_two_activations() {
     agrees(&source, &[x, w]);
 }
 
+/// Of an odd number of terms the last has no neighbour: what lies in its place is the next row, which may hold anything.
+#[test]
+fn rows_of_odd_length_leave_their_neighbours_alone() {
+    let (m, k, n) = (11, 35, 32);
+    let (x, w) = (random(DType::F32, &[m, k], 1), random(DType::BF16, &[k, n], 2));
+    let source = format!(
+        "graph @g(%x: f32[{m}, {k}]) {{\n{}  %wide = Cast(%w) {{to=1}} : f32[{k}, {n}]\n{}  %y = MatMul(%a, %wide) : f32[{m}, {n}]\n  return %y\n}}\n",
+        constant("w", &w),
+        rounded("x", "a", &format!("[{m}, {k}]")),
+    );
+    let mut values: Vec<f32> = x.to_f64().unwrap().into_iter().map(|v| v as f32).collect();
+    for row in (1..m).step_by(2) {
+        values[row * k] = if row % 4 == 1 { f32::NAN } else { f32::INFINITY };
+    }
+    agrees(&source, &[Tensor::from_slice(&[m, k], &values)]);
+}
+
 #[test]
 fn convolutions_with_padding() {
-    for (channels, stride, kernel) in [(3, 2, 7), (3, 1, 5), (4, 2, 5), (6, 2, 7), (6, 1, 3), (16, 1, 1), (32, 2, 3)] {
+    for (channels, stride, kernel) in [(17, 1, 3), (33, 2, 1), (3, 2, 7), (3, 1, 5), (4, 2, 5), (6, 2, 7), (6, 1, 3), (16, 1, 1), (32, 2, 3)] {
         let pad = kernel / 2;
         let (x, w) = (random(DType::F32, &[2, channels, 11, 9], 1), random(DType::BF16, &[20, channels, kernel, kernel], 2));
         let (h, v) = ((11 + 2 * pad - kernel) / stride + 1, (9 + 2 * pad - kernel) / stride + 1);

@@ -4,9 +4,9 @@
 //! Factors are f32; bf16, added in f32; or an unsigned and a signed code of 8 bits whose products are added in i32. The panels of the last two
 //! hold neighbours of the inner sum next to each other for each column, as many as have room in 32 bits.
 
+use crate::blocks;
 use crate::graph::copy_kernel;
 use crate::rewrite::{AxisMap, rebuild};
-use crate::{blocks, stems};
 use lapidary_ir::{DType, Dim, Dims, Name};
 use lapidary_kernel::{
     Atom, AxisId, BAND, BinaryOp, Buffer, BufferId, BufferKind, ExprId, ExprKind, Factor, Factors, Guard, Index, Kernel, KernelBuilder, LAYOUT, PACK,
@@ -35,11 +35,10 @@ impl Contract {
         let ids = |v: &[AxisId]| v.iter().map(|a| a.0).collect();
         Schedule::Contract { batch: ids(&self.batch), m: ids(&self.m), n: ids(&self.n), k: ids(&self.k), a: self.a.0, b: self.b.0 }
     }
-    /// Whether the innermost sum takes whole groups of factors. Beyond the end of codes anything may lie, as it is multiplied by zeros. With floats it
-    /// must not: NaN times zero is NaN.
-    fn fills_groups(&self, k: &Kernel) -> bool {
-        let whole = |x: &AxisId| k.extent(*x).as_const().is_some_and(|e| e % self.factors.group() == 0);
-        self.factors != Factors::Bf16 || self.k.last().is_some_and(whole)
+    /// Whether it is known if the innermost sum takes whole groups of factors. Beyond the end of codes anything may lie, as it is multiplied by zeros.
+    /// With floats it must not, NaN times zero is NaN, and tiles take the last one alone.
+    fn groups_known(&self, k: &Kernel) -> bool {
+        self.factors != Factors::Bf16 || self.k.last().is_some_and(|x| k.extent(*x).as_const().is_some())
     }
 }
 
@@ -131,6 +130,13 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
         Stmt::Store { buffer, index, .. } => Some(linearize(index, &p.buffer(*buffer).dims)),
         _ => None,
     })?;
+    // So do rows: what the next tile reads and writes besides can be fetched then.
+    let strides: Option<Vec<i64>> = c.m.iter().map(|x| store.coefficient(*x)?.as_const()).collect();
+    if let Some(strides) = strides {
+        let mut rows: Vec<(i64, AxisId)> = strides.into_iter().zip(c.m).collect();
+        rows.sort_by_key(|(stride, _)| std::cmp::Reverse(*stride));
+        c.m = rows.into_iter().map(|(_, x)| x).collect();
+    }
     let long = |x: AxisId| k.extent(x).as_const().is_none_or(|e| e >= SHORTEST);
     let inner = *c.n.iter().find(|x| store.coefficient(**x).and_then(|c| c.as_const()) == Some(1) && long(**x)).or(c.n.last())?;
     c.n.retain(|x| *x != inner);
@@ -158,7 +164,7 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     } else {
         return None;
     }
-    (c.fills_groups(k) || stems::widens(p, k, c.a)).then_some(c)
+    c.groups_known(k).then_some(c)
 }
 
 /// Whether the axis walks packed groups: as quotient and remainder by their width, and in no other way.
@@ -377,7 +383,7 @@ fn with_room(p: &mut Program, i: usize, c: &Contract) -> bool {
 pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
     let (ExprKind::Load { buffer, index, .. }, Some(inner)) = (&k.expr(c.a).kind, c.k.last()) else { return false };
     let next_to_each_other = || linearize(index, &p.buffer(*buffer).dims).coefficient(*inner).and_then(|d| d.as_const()) == Some(1);
-    if c.factors != Factors::F32 && !next_to_each_other() || !c.fills_groups(k) {
+    if c.factors != Factors::F32 && !next_to_each_other() || !c.groups_known(k) {
         return false;
     }
     let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { return false };

@@ -72,11 +72,6 @@ fn widened(p: &mut Program, k: &Kernel) -> Option<(Vec<Kernel>, Kernel)> {
     Some((vec![pad, relay], new))
 }
 
-/// Whether a convolution whose factors are loaded by `a` may get a channel of zeros.
-pub fn widens(p: &Program, k: &Kernel, a: ExprId) -> bool {
-    image(p, k, a).is_some()
-}
-
 /// The image that a convolution reads through a window, if it has few channels and is read in no other way.
 fn image(p: &Program, k: &Kernel, a: ExprId) -> Option<Image> {
     let ExprKind::Load { buffer, index, .. } = &k.expr(a).kind else { return None };

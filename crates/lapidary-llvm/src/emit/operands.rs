@@ -85,16 +85,16 @@ impl Operands {
         } else {
             return None;
         };
-        let factors = match of {
-            kernel::Factors::F32 => Factors::F32,
-            kernel::Factors::Bf16 => Factors::Bf16,
-            kernel::Factors::Codes => Factors::Codes { flip },
-        };
         // Elements of a step of the inner sum.
         let (width, grouped) = (Dim::from(of.group()), of.group() > 1);
         let (n, outer_n) = n.split_last()?;
         let (inner, taps) = k.split_last()?;
         batch.extend(outer_n);
+        let factors = match of {
+            kernel::Factors::F32 => Factors::F32,
+            kernel::Factors::Bf16 => Factors::Bf16 { odd: kernel.extent(*inner).as_const()? % 2 != 0 },
+            kernel::Factors::Codes => Factors::Codes { flip },
+        };
         let operand = |e: ExprId| match &kernel.expr(e).kind {
             ExprKind::Load { buffer, index, guard, otherwise } => {
                 let zero = otherwise.is_none_or(|o| matches!(kernel.expr(o).kind, ExprKind::Const(s) if s.as_f64() == 0.0));

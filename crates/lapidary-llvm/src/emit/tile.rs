@@ -40,7 +40,10 @@ pub struct Family {
 pub enum Factors {
     F32,
     /// Two 16-bit floats to a step of the inner sum.
-    Bf16,
+    Bf16 {
+        /// The last step has one: what lies behind it in A belongs to something else, and may be NaN, so that zeros in B do not do.
+        odd: bool,
+    },
     /// Unsigned by signed bytes, four to a step of the inner sum.
     Codes {
         /// A holds signed bytes, which count as unsigned when 128 is added: their top bit flipped.
@@ -71,7 +74,7 @@ impl Factors {
     pub fn element_bytes(self) -> i64 {
         match self {
             Factors::F32 => 4,
-            Factors::Bf16 => 2,
+            Factors::Bf16 { .. } => 2,
             Factors::Codes { .. } => 1,
             Factors::Blocks(b) if b.codes => 1,
             Factors::Blocks(_) => 4,
@@ -80,19 +83,19 @@ impl Factors {
     /// Products of a step of the inner sum, in units of what a fused multiply-add of f32 does.
     pub fn products(self) -> i64 {
         match self {
-            Factors::F32 | Factors::Bf16 | Factors::Codes { .. } => 1,
+            Factors::F32 | Factors::Bf16 { .. } | Factors::Codes { .. } => 1,
             Factors::Blocks(b) if b.codes => WORD_BITS / i64::from(b.bits) / QUAD,
             Factors::Blocks(b) => WORD_BITS / i64::from(b.bits),
         }
     }
     /// Whether there are tiles that add a bias and keep bounds.
     pub fn can_finish(self) -> bool {
-        matches!(self, Factors::F32 | Factors::Bf16)
+        matches!(self, Factors::F32 | Factors::Bf16 { .. })
     }
     /// The type of the sums.
     pub fn sum(self, ir: &Ir) -> T {
         match self {
-            Factors::F32 | Factors::Bf16 | Factors::Blocks(_) => ir.f32(),
+            Factors::F32 | Factors::Bf16 { .. } | Factors::Blocks(_) => ir.f32(),
             Factors::Codes { .. } => ir.int(32),
         }
     }
@@ -128,7 +131,7 @@ impl Family {
         let flag = |b: bool, yes: &'static str, no: &'static str| if b { yes } else { no };
         let factors = match self.factors {
             Factors::F32 => String::new(),
-            Factors::Bf16 => "_bf16".into(),
+            Factors::Bf16 { odd } => flag(odd, "_bf16odd", "_bf16").into(),
             Factors::Codes { flip: false } => "_u8".into(),
             Factors::Codes { flip: true } => "_i8".into(),
             Factors::Blocks(b) => {
@@ -315,8 +318,8 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let beyond = ir.intrinsic("llvm.smax", &[ir.i64()], &[ir.sub(ahead_step, ir.c64(LINE)), ir.c64(0)]);
     let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
-    // One step of the sum, for accumulators `accs`.
-    let step = |k: V, accs: &[V]| -> Vec<V> {
+    // One step of the sum, for accumulators `accs`; `single`: with one factor of two.
+    let step = |k: V, accs: &[V], single: bool| -> Vec<V> {
         // Small tiles are over before anything arrives, and those of fewer vectors than others read the last panel.
         if fetches {
             let first = ir.gep_bytes(ahead_here, ir.mul(k, ahead_step));
@@ -331,7 +334,8 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
             let at = ir.gep(ir.f32(), *p, ir.mul(k, a_stride));
             let a = match family.factors {
                 Factors::F32 | Factors::Blocks(_) => ir.load(ir.f32(), at, 4),
-                Factors::Bf16 | Factors::Codes { flip: false } => ir.load(ir.int(32), at, 1),
+                Factors::Bf16 { .. } if single => ir.zext(ir.load(ir.int(16), at, 1), ir.int(32)),
+                Factors::Bf16 { .. } | Factors::Codes { flip: false } => ir.load(ir.int(32), at, 1),
                 Factors::Codes { flip: true } => ir.xor(ir.load(ir.int(32), at, 1), ir.cint(ir.int(32), 0x8080_8080_u32 as i32 as i64)),
             };
             let a = ir.splat(a, LANES);
@@ -339,7 +343,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
                 let sum = accs[i * vectors as usize + j];
                 next.push(match family.factors {
                     Factors::F32 | Factors::Blocks(_) => ir.fma(a, *b, sum),
-                    Factors::Bf16 => add_halves(ir, cpu, sum, a, *b),
+                    Factors::Bf16 { .. } => add_halves(ir, cpu, sum, a, *b),
                     Factors::Codes { .. } => add_products(ir, cpu, sum, a, *b),
                 });
             }
@@ -356,7 +360,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         let accs: Vec<V> = start.iter().map(|v| ir.phi(vector, &[(*v, before)])).collect();
         let mut next = vec![];
         for u in 0..by {
-            next.extend(step(ir.add(k, ir.c64(u as i64)), &accs[u * n..][..n]));
+            next.extend(step(ir.add(k, ir.c64(u as i64)), &accs[u * n..][..n], false));
         }
         next.extend(&accs[by * n..]);
         let k_next = ir.add(k, ir.c64(by as i64));
@@ -366,13 +370,19 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         ir.at_end(done);
         start.iter().zip(&next).map(|(s, v)| ir.phi(vector, &[(*s, before), (*v, turn)])).collect()
     };
-    let accs = if parts == 1 {
-        sum(ir.c64(0), kc, 1, &tap_accs)
+    let odd = family.factors == Factors::Bf16 { odd: true };
+    let whole = if odd { ir.sub(kc, ir.c64(1)) } else { kc };
+    let mut accs = if parts == 1 {
+        sum(ir.c64(0), whole, 1, &tap_accs)
     } else {
-        let even = ir.and(kc, ir.c64(-(parts as i64)));
+        let even = ir.and(whole, ir.c64(-(parts as i64)));
         let accs = sum(ir.c64(0), even, parts, &tap_accs);
-        sum(even, kc, 1, &accs)
+        sum(even, whole, 1, &accs)
     };
+    if odd {
+        let last = step(whole, &accs[..n], true);
+        accs[..n].copy_from_slice(&last);
+    }
     let tap_last = ir.here();
     let tap_next = ir.add(tap, ir.c64(1));
     ir.add_incoming(tap, tap_next, tap_last);
@@ -382,7 +392,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     ir.at_end(tap_done);
     let all: Vec<V> = accs.iter().zip(&start).map(|(v, s)| ir.phi(vector, &[(*s, entry), (*v, tap_last)])).collect();
     let add = |a: V, b: V| match family.factors {
-        Factors::F32 | Factors::Bf16 | Factors::Blocks(_) => ir.fadd(a, b),
+        Factors::F32 | Factors::Bf16 { .. } | Factors::Blocks(_) => ir.fadd(a, b),
         Factors::Codes { .. } => ir.add(a, b),
     };
     let totals: Vec<V> = (0..n).map(|i| (1..parts).fold(all[i], |s, u| add(s, all[u * n + i]))).collect();

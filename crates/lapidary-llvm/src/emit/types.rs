@@ -111,12 +111,15 @@ fn small_float(ir: &Ir, raw: V, sign: i64, mantissa: i64, bias: i32, nan: Option
     ir.select(code, ir.cfloat(ir.ty(wide), f64::NAN), wide)
 }
 
-/// From registers to memory.
+/// From registers, which hold what the type can hold, to memory.
 pub fn encode(ir: &Ir, dtype: DType, v: V) -> V {
     match dtype {
         DType::Bool => ir.zext(v, ir.int(8)),
         DType::F16 => ir.fptrunc(v, ir.half()),
-        DType::BF16 => bf16_bits(ir, v),
+        DType::BF16 => {
+            let bits = ir.bits_as(v, ir.int(32));
+            ir.trunc(ir.lshr(bits, ir.cint(ir.ty(bits), 16)), ir.int(16))
+        }
         DType::F8E5M2 => small_code(ir, v, Format { sign: 7, mantissa: 2, bias: 15, largest: 0x7b, nan: Nan::Signed(0x7f) }),
         DType::F8E5M2FNUZ => small_code(ir, v, Format { sign: 7, mantissa: 2, bias: 16, largest: 0x7f, nan: Nan::NegativeZero }),
         DType::F8E4M3FN => small_code(ir, v, Format { sign: 7, mantissa: 3, bias: 7, largest: 0x7e, nan: Nan::Signed(0x7f) }),
@@ -180,8 +183,8 @@ fn small_code(ir: &Ir, v: V, f: Format) -> V {
     ir.trunc(out, ir.int(8))
 }
 
-/// The bits of an f32 rounded to bf16, as i16. By hand, since the instruction takes denormals for zero.
-fn bf16_bits(ir: &Ir, v: V) -> V {
+/// An f32 rounded to bf16. By hand, since the instruction takes denormals for zero.
+fn round_bf16(ir: &Ir, v: V) -> V {
     let bits = ir.bits_as(v, ir.int(32));
     let t = ir.ty(bits);
     let c = |x: i64| ir.cint(t, x);
@@ -189,12 +192,13 @@ fn bf16_bits(ir: &Ir, v: V) -> V {
     let rounded = ir.add(bits, ir.add(odd, c(0x7fff)));
     let nan = ir.fcmp(FloatCmp::LLVMRealUNO, v, v);
     let rounded = ir.select(nan, ir.or(bits, c(0x40_0000)), rounded);
-    ir.trunc(ir.lshr(rounded, c(16)), ir.int(16))
+    ir.bits_as(ir.and(rounded, c(0xffff_0000_u32 as i32 as i64)), ir.f32())
 }
 
 /// Rounds a computed f32 to what the type can hold.
 pub fn round(ir: &Ir, dtype: DType, v: V) -> V {
     match dtype {
+        DType::BF16 => round_bf16(ir, v),
         d if d.is_float() && d.bits() <= 16 => decode(ir, dtype, encode(ir, dtype, v)),
         _ => v,
     }

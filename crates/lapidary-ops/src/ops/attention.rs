@@ -257,7 +257,7 @@ fn softmax_row(row: &mut [f64]) {
 
 /// Three kernels, as of MatMul, Softmax, MatMul, so that what is known of those holds of this; and copies of the past.
 fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
-    let (q, k0, v0, y) = (c.input(0)?, c.input(1)?, c.input(2)?, c.output(0)?);
+    let (q, k0, v0) = (c.input(0)?, c.input(1)?, c.input(2)?);
     let attrs = c.node().attrs.clone();
     let count = |name: &str, x: &Operand| match x.rank() {
         4 => x.dims[1].clone(),
@@ -357,7 +357,16 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     b.store_along(weights.buffer, index, &[j], e);
     c.push(b);
 
+    if c.wants(3) && shown == 0 {
+        let to = c.output(3)?;
+        crate::views::gather_view(c, &scores, &to, |_, at| (at.to_vec(), vec![]))?;
+    }
+    if !c.wants(0) {
+        return Ok(());
+    }
+
     // ·v
+    let y = c.output(0)?;
     let mut b = c.kernel();
     let (n, g, h) = (b.parallel("n", batch), b.parallel("g", shared_heads), b.parallel("h", per.clone()));
     let (i, d) = (b.parallel("i", rows), b.parallel("d", width.clone()));
@@ -372,10 +381,6 @@ fn lower(c: &mut LowerCtx<'_>) -> Result<()> {
     let to = at(&y, n, &head, i, d, &width);
     b.store(y.buffer, to, s);
     c.push(b);
-    if c.wants(3) && shown == 0 {
-        let to = c.output(3)?;
-        crate::views::gather_view(c, &scores, &to, |_, at| (at.to_vec(), vec![]))?;
-    }
     Ok(())
 }
 
