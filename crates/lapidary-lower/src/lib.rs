@@ -14,6 +14,7 @@ mod layout;
 mod memory;
 mod narrow;
 mod parts;
+mod requantize;
 mod rewrite;
 mod schedule;
 mod stems;
@@ -70,6 +71,8 @@ fn stages(p: &mut Program, options: &LowerOptions, choices: &mut Chooser) -> Res
     sound(p, "packing");
     fold::fold_constants(p)?;
     fold::inline_numbers(p);
+    requantize::rewrite(p);
+    sound(p, "requantizing");
     parts::rewrite(p);
     sound(p, "placing parts");
     bands::rewrite(p);

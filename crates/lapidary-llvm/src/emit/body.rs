@@ -5,16 +5,13 @@ use super::expr::Emitter;
 use super::ir::Ir;
 use super::machine;
 use super::nest::{Nest, Sharing};
+use super::quantize::is_scale;
 use super::tile::LANES;
 use super::turn::Turn;
 use super::window_codes::WindowCodes;
-use lapidary_ir::{DType, Diagnostic, Dim, Name, Result, Tensor};
+use lapidary_ir::{Diagnostic, Dim, Name, Result};
 use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, Tile};
 use rustc_hash::FxHashMap;
-use std::ops::RangeInclusive;
-
-/// Numbers whose reciprocals, and products with sums of products, are normal numbers of f32.
-const ORDINARY: RangeInclusive<f64> = 1e-20..=1e20;
 
 /// A kernel without names, its buffers numbered in order of first use.
 pub struct Body {
@@ -32,8 +29,8 @@ pub struct Body {
 pub struct Traits {
     /// Nothing writes it while the kernel runs.
     pub invariant: bool,
-    /// It holds one positive f32, far from overflow and underflow, whatever it is: a scale.
-    pub ordinary: bool,
+    /// It holds one number, which [`is_scale`] knows.
+    pub scale: bool,
 }
 
 /// The template with its numbers.
@@ -104,7 +101,7 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
         let offset = |b: &BufferId| plan.offsets.get(b.0 as usize).and_then(|o| o.as_ref());
         let traits = buffers.iter().map(|b| Traits {
             invariant: !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b)),
-            ordinary: plan.program.buffer(*b).constant().is_some_and(|t| is_ordinary(t)),
+            scale: plan.program.buffer(*b).constant().is_some_and(|t| is_scale(t)),
         });
         let traits: Vec<Traits> = traits.collect();
         let (anonymous, program) = match strips {
@@ -132,10 +129,6 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
         steps.push(Step { body, buffers });
     }
     Ok((bodies, steps))
-}
-
-fn is_ordinary(t: &Tensor) -> bool {
-    t.dtype() == DType::F32 && t.len() == 1 && t.to_f64().is_some_and(|v| ORDINARY.contains(&v[0]))
 }
 
 /// The kernel with its private buffers as large as one strip.

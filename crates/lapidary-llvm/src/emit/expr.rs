@@ -3,7 +3,7 @@
 use super::body::Traits;
 use super::ir::{Ir, V};
 use super::scope::Scopes;
-use super::{math, ops, types};
+use super::{math, ops, quantize, types};
 use lapidary_ir::{DType, Diagnostic, Diagnostics, Name, Result};
 use lapidary_kernel::{AxisId, BinaryOp, BufferId, ExprId, ExprKind, Index, Kernel, LocalId, Program, Scalar, UnaryOp};
 use rustc_hash::FxHashMap;
@@ -302,12 +302,12 @@ impl<'i, 'c> Emitter<'i, 'c> {
             _ => Ok(None),
         }
     }
-    /// `round(x / scale) + zero` as a code of 8 bits, when that is what `e` is, of an ordinary scale that all lanes share.
+    /// `round(x / scale) + zero` as a code of 8 bits, when that is what `e` is, of a scale that all lanes share, or of none.
     fn quantized(&mut self, to: DType, e: ExprId) -> Result<Option<V>> {
         Ok(self.quantization(to, e)?.map(|(_, q)| q.code(self.ir)))
     }
     /// What [`Emitter::quantized`] computes, and the zero point's expression.
-    fn quantization(&mut self, to: DType, e: ExprId) -> Result<Option<(Option<ExprId>, ops::Quantization)>> {
+    fn quantization(&mut self, to: DType, e: ExprId) -> Result<Option<(Option<ExprId>, quantize::Quantization)>> {
         let kernel = self.kernel;
         let (e, zero) = match kernel.expr(e).kind {
             ExprKind::Binary(BinaryOp::Add, v, z) => match kernel.expr(z).kind {
@@ -316,21 +316,25 @@ impl<'i, 'c> Emitter<'i, 'c> {
             },
             _ => (e, None),
         };
-        let ExprKind::Unary(UnaryOp::Round, quotient) = kernel.expr(e).kind else { return Ok(None) };
-        let ExprKind::Binary(BinaryOp::Div, x, scale) = kernel.expr(quotient).kind else { return Ok(None) };
-        let ExprKind::Load { buffer, guard, .. } = &kernel.expr(scale).kind else { return Ok(None) };
-        let ordinary = guard.is_empty() && self.pointers.get(buffer).is_some_and(|p| p.traits.ordinary);
-        if !ordinary || !matches!(to, DType::U8 | DType::I8) || kernel.expr(x).dtype != DType::F32 || self.lanes == 1 {
+        let ExprKind::Unary(UnaryOp::Round, x) = kernel.expr(e).kind else { return Ok(None) };
+        let (x, scale) = match kernel.expr(x).kind {
+            ExprKind::Binary(BinaryOp::Div, x, scale) => (x, Some(scale)),
+            _ => (x, None),
+        };
+        let known = |scale: ExprId| match &kernel.expr(scale).kind {
+            ExprKind::Load { buffer, guard, .. } => guard.is_empty() && self.pointers.get(buffer).is_some_and(|p| p.traits.scale),
+            _ => false,
+        };
+        if !scale.is_none_or(known) || !matches!(to, DType::U8 | DType::I8) || kernel.expr(x).dtype != DType::F32 || self.lanes == 1 {
             return Ok(None);
         }
-        let (x, scale) = (self.expr(x)?, self.expr(scale)?);
         let from = zero;
-        let zero = zero.map(|z| self.expr(z)).transpose()?;
+        let (x, scale, zero) = (self.expr(x)?, scale.map(|s| self.expr(s)).transpose()?, zero.map(|z| self.expr(z)).transpose()?);
         let one = |v: V| !self.ir.is_vec(v);
-        if one(x) || !one(scale) || !zero.is_none_or(one) {
+        if one(x) || !scale.is_none_or(one) || !zero.is_none_or(one) {
             return Ok(None);
         }
-        Ok(Some((from, ops::Quantization { x, scale, zero, signed: to.is_signed_int() })))
+        Ok(Some((from, quantize::Quantization { x, scale, zero, signed: to.is_signed_int() })))
     }
     fn constant(&self, dtype: DType, c: Scalar) -> V {
         let t = types::register(self.ir, dtype);

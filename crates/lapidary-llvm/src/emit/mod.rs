@@ -14,6 +14,7 @@ pub mod memory;
 pub mod nest;
 mod operands;
 pub mod ops;
+mod quantize;
 pub mod scope;
 pub mod sizes;
 pub mod statements;

@@ -74,79 +74,10 @@ pub fn quotient(ir: &Ir, x: V, by: V) -> V {
     let reciprocal = ir.fdiv(ir.cfloat(ir.ty(by), 1.0), by);
     let (x, by) = ir.widen(x, by);
     let (_, reciprocal) = ir.widen(x, reciprocal);
-    let (guess, exact) = corrected(ir, x, by, reciprocal);
-    ir.select(ir.fcmp(F::LLVMRealORD, exact, exact), exact, guess)
-}
-
-/// `x · reciprocal`, and the same corrected by what `by` leaves of it.
-fn corrected(ir: &Ir, x: V, by: V, reciprocal: V) -> (V, V) {
     let guess = ir.fmul(x, reciprocal);
     let remainder = ir.fma(ir.fneg(guess), by, x);
-    (guess, ir.fma(remainder, reciprocal, guess))
-}
-
-/// Codes of 8 bits: `round(x / scale) + zero`, between the least and the most. The scale is an ordinary number, so that nothing overflows once `x` is
-/// between the bounds; and rounding is the addition of a number that leaves no bits for fractions.
-pub struct Quantization {
-    /// A vector.
-    pub x: V,
-    pub scale: V,
-    pub zero: Option<V>,
-    /// Codes are signed.
-    pub signed: bool,
-}
-
-/// 1.5 · 2²³, whose low bits are 0.
-const NO_FRACTIONS: f64 = 12_582_912.0;
-
-impl Quantization {
-    /// The codes.
-    pub fn code(&self, ir: &Ir) -> V {
-        if !self.signed && ir.fills_v4(self.x) {
-            return self.saturated(ir);
-        }
-        let bits = ir.bitcast(self.shifted(ir), ir.vec(ir.int(32), ir.lanes(self.x)));
-        let code = ir.trunc(bits, ir.int(8));
-        self.zero.map_or(code, |z| ir.add(code, z))
-    }
-    /// The codes, of which the conversions to integers and to bytes find those beyond the most: what has no i32 becomes the largest unsigned number.
-    fn saturated(&self, ir: &Ir) -> V {
-        let least = self.bound(ir, -0.25);
-        let x = ir.select(ir.fcmp(F::LLVMRealOGT, self.x, least), self.x, least);
-        let number = ir.vec(ir.int(32), 16);
-        let steps = ir.masked_v4("llvm.x86.avx512.mask.cvtps2dq.512", &[self.quotient(ir, x), ir.zero(number)]);
-        let code = self.zero.map_or(steps, |z| ir.add(steps, ir.splat(ir.zext(z, ir.int(32)), 16)));
-        ir.trunc(ir.intrinsic("llvm.umin", &[number], &[code, ir.cint(number, 255)]), ir.int(8))
-    }
-    /// The codes less the zero point, as f32.
-    pub fn steps(&self, ir: &Ir) -> V {
-        let shifted = self.shifted(ir);
-        ir.fsub(shifted, ir.cfloat(ir.ty(shifted), NO_FRACTIONS))
-    }
-    fn shifted(&self, ir: &Ir) -> V {
-        let (low, high) = if self.signed { (-128.0, 127.0) } else { (0.0, 255.0) };
-        let (least, most) = (self.bound(ir, low - 0.25), self.bound(ir, high + 0.25));
-        // NaN is the code 0.
-        let x = if self.signed { ir.select(ir.fcmp(F::LLVMRealORD, self.x, self.x), self.x, self.bound(ir, 0.0)) } else { self.x };
-        let x = ir.select(ir.fcmp(F::LLVMRealOGT, x, least), x, least);
-        let x = ir.select(ir.fcmp(F::LLVMRealOLT, x, most), x, most);
-        let exact = self.quotient(ir, x);
-        ir.fadd(exact, ir.cfloat(ir.ty(x), NO_FRACTIONS))
-    }
-    /// What has this code. A quarter beyond the last code still rounds to it, and the division's own rounding does not reach the next.
-    fn bound(&self, ir: &Ir, code: f64) -> V {
-        let code = ir.cfloat(ir.f32(), code);
-        let zero = self.zero.map(|z| if self.signed { ir.si_to_fp(z, ir.f32()) } else { ir.ui_to_fp(z, ir.f32()) });
-        let steps = zero.map_or(code, |z| ir.fsub(code, z));
-        ir.splat(ir.fmul(steps, self.scale), ir.lanes(self.x))
-    }
-    /// `x / scale`, rounded to nearest.
-    fn quotient(&self, ir: &Ir, x: V) -> V {
-        let lanes = ir.lanes(x);
-        let reciprocal = ir.splat(ir.fdiv(ir.cfloat(ir.f32(), 1.0), self.scale), lanes);
-        let (_, exact) = corrected(ir, x, ir.splat(self.scale, lanes), reciprocal);
-        exact
-    }
+    let exact = ir.fma(remainder, reciprocal, guess);
+    ir.select(ir.fcmp(F::LLVMRealORD, exact, exact), exact, guess)
 }
 
 fn float(ir: &Ir, op: BinaryOp, dtype: DType, a: V, b: V) -> Result<V> {
