@@ -33,7 +33,8 @@ fn weights(graph: &Graph, id: NodeId) -> Option<(Type, ValueId)> {
     let node = graph.node(id);
     let (q, k, v) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let alone = (1..node.outputs().len()).all(|o| graph.use_count(id.out(o)) == 0 && !graph.is_output(id.out(o)));
-    if !node.is("Attention") || !alone || node.input(4).is_some() || graph.dtype(q) != DType::F32 || graph.dtype(v) != DType::F32 {
+    let floats = [q, v].into_iter().all(|x| graph.dtype(x) == DType::F32 && !graph.producer(x).is("DequantizeLinear"));
+    if !node.is("Attention") || !alone || node.input(4).is_some() || !floats {
         return None;
     }
     let ([batch, heads, queries, _], [_, of_keys, keys, _], [.., width]) = (graph.ty(q).dims()?, graph.ty(k).dims()?, graph.ty(v).dims()?) else {

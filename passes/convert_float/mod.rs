@@ -99,12 +99,9 @@ fn run(graph: &mut Graph, ctx: &mut PassCtx<'_>) -> Result<Outcome> {
         winograd: ctx.options.flag("winograd"),
         target: ctx.target_opset,
     };
-    if form == Form::Products {
-        for id in graph.operators() {
-            if policy.names(graph, ctx, id) {
-                attention::take_apart(graph, id);
-            }
-        }
+    // What a selection names stays as it is named.
+    if form == Form::Products && policy.ops.is_none() && !ctx.has_selection() {
+        graph.operators().into_iter().for_each(|id| attention::take_apart(graph, id));
         graph.sweep();
     }
     let plan = plan::plan(graph, ctx, &policy);

@@ -76,13 +76,6 @@ pub struct Policy {
     pub target: u32,
 }
 
-impl Policy {
-    /// Whether a node is one of those that are to be converted.
-    pub fn names(&self, graph: &Graph, ctx: &PassCtx<'_>, id: NodeId) -> bool {
-        self.ops.as_ref().is_none_or(|o| o.contains(&graph.node(id).op.name.to_string())) && ctx.selected(graph, id)
-    }
-}
-
 /// What becomes of a graph.
 #[derive(Default)]
 pub struct Plan {
@@ -155,7 +148,7 @@ fn body(graph: &Graph, ctx: &mut PassCtx<'_>, policy: &Policy, convert_io: bool)
             bodies(graph, ctx, policy, &mut plan, *id);
             continue;
         }
-        let named = policy.names(graph, ctx, *id);
+        let named = policy.ops.as_ref().is_none_or(|o| o.contains(&graph.node(*id).op.name.to_string())) && ctx.selected(graph, *id);
         let found = match policy.form {
             Form::Products if !named => continue,
             Form::Products => products::factors(graph, *id, policy.winograd),

@@ -184,6 +184,10 @@ impl KernelBuilder {
     pub fn div(&mut self, a: ExprId, b: ExprId) -> ExprId {
         self.binary(BinaryOp::Div, a, b)
     }
+    /// `a · b + c` in f32 or f64, rounded once.
+    pub fn fma(&mut self, a: ExprId, b: ExprId, c: ExprId) -> ExprId {
+        self.expr(self.dtype(a), ExprKind::Fma(a, b, c))
+    }
     pub fn select(&mut self, condition: ExprId, then: ExprId, otherwise: ExprId) -> ExprId {
         let dtype = self.dtype(then);
         self.expr(dtype, ExprKind::Select(condition, then, otherwise))

@@ -183,6 +183,7 @@ fn renumbered(e: &Expr, new: &impl Fn(ExprId) -> ExprId) -> Expr {
         ExprKind::Unary(op, a) => ExprKind::Unary(*op, new(*a)),
         ExprKind::Cast(a) => ExprKind::Cast(new(*a)),
         ExprKind::Binary(op, a, b) => ExprKind::Binary(*op, new(*a), new(*b)),
+        ExprKind::Fma(a, b, c) => ExprKind::Fma(new(*a), new(*b), new(*c)),
         ExprKind::Select(c, a, b) => ExprKind::Select(new(*c), new(*a), new(*b)),
     };
     Expr { dtype: e.dtype, kind }

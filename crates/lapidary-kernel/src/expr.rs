@@ -30,6 +30,8 @@ pub enum ExprKind {
     Local(LocalId),
     Unary(UnaryOp, ExprId),
     Binary(BinaryOp, ExprId, ExprId),
+    /// `a · b + c` in f32 or f64, rounded once.
+    Fma(ExprId, ExprId, ExprId),
     /// `condition ? then : else`; both sides may be evaluated.
     Select(ExprId, ExprId, ExprId),
     /// Conversion to the expression's dtype: float to integer truncates and saturates (NaN gives 0), integers wrap, to bool is `!= 0`,
@@ -158,7 +160,7 @@ impl ExprKind {
             }
             ExprKind::Unary(_, a) | ExprKind::Cast(a) => out.push(*a),
             ExprKind::Binary(_, a, b) => out.extend([*a, *b]),
-            ExprKind::Select(c, a, b) => out.extend([*c, *a, *b]),
+            ExprKind::Fma(a, b, c) | ExprKind::Select(a, b, c) => out.extend([*a, *b, *c]),
         }
         out
     }

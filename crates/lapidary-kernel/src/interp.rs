@@ -249,6 +249,10 @@ impl<S: Fn(&str) -> Option<i64>> Machine<'_, S> {
                 let (a, b) = (self.eval(*a)?, self.eval(*b)?);
                 binary(*op, of, a, b)
             }
+            ExprKind::Fma(a, b, c) => {
+                let [a, b, c] = [self.eval(*a)?, self.eval(*b)?, self.eval(*c)?].map(V::float);
+                V::F(if dtype == DType::F32 { f64::from((a as f32).mul_add(b as f32, c as f32)) } else { a.mul_add(b, c) })
+            }
             ExprKind::Select(c, a, b) => {
                 if self.eval(*c)?.int() != 0 {
                     self.eval(*a)?

@@ -178,6 +178,10 @@ impl Verifier<'_> {
                 (of(*a) != of(*b) || dtype != result || !fits)
                     .then(|| format!("{op:?} of {} and {} as {}", of(*a).name(), of(*b).name(), dtype.name()))
             }
+            ExprKind::Fma(a, b, c) => {
+                let fits = matches!(dtype, DType::F32 | DType::F64) && [a, b, c].into_iter().all(|e| of(*e) == dtype);
+                (!fits).then(|| format!("fma of {}, {} and {} as {}", of(*a).name(), of(*b).name(), of(*c).name(), dtype.name()))
+            }
             ExprKind::Select(c, a, b) => (of(*c) != DType::Bool || of(*a) != of(*b) || of(*a) != dtype)
                 .then(|| format!("a choice by {} between {} and {} as {}", of(*c).name(), of(*a).name(), of(*b).name(), dtype.name())),
             ExprKind::Cast(_) => None,

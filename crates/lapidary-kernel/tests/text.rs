@@ -104,7 +104,7 @@ fn expr(c: &mut Choices, p: &Program, k: &mut KernelBuilder, dtype: DType, depth
             _ => k.expr(dtype, ExprKind::Const(Scalar::Int(c.of(&[0, 1, -1, 200, i64::MIN, i64::MAX])))),
         };
     }
-    match c.below(9) {
+    match c.below(10) {
         0 | 1 => {
             let ids: Vec<BufferId> = p.buffer_ids().filter(|b| p.buffer(*b).dtype == dtype).collect();
             if ids.is_empty() {
@@ -146,6 +146,10 @@ fn expr(c: &mut Choices, p: &Program, k: &mut KernelBuilder, dtype: DType, depth
         6 => {
             let (x, a, b) = (expr(c, p, k, DType::Bool, depth - 1), expr(c, p, k, dtype, depth - 1), expr(c, p, k, dtype, depth - 1));
             k.select(x, a, b)
+        }
+        8 => {
+            let [x, a, b] = [(); 3].map(|()| expr(c, p, k, dtype, depth - 1));
+            k.fma(x, a, b)
         }
         7 => {
             let from = c.of(&DTYPES);

@@ -37,6 +37,7 @@ fn what_is_wrong_is_named() {
         ("exp(x[i, j])", "x[i, j] + f32(ids[i]) * (ids[i]):f32", "an element of 'ids' as f32"),
         ("exp(x[i, j])", "x[i, j] + (ids[i] + i)", "Add of f32 and i64 as f32"),
         ("exp(x[i, j])", "select(x[i, j], 1, x[i, j])", "a choice by f32"),
+        ("exp(x[i, j])", "x[i, j] + f32(fma(ids[i], 2, 1))", "fma of i64, i64 and i64 as i64"),
         ("exp(x[i, j])", "x[i]", "1 indices into 'x', which has 2 dims"),
         ("exp(x[i, j])", "x[i, j + 1]", "index 1 into 'x' leaves 0..8"),
         ("exp(x[i, j])", "x[i - 1, j]", "index 0 into 'x' leaves 0..N"),

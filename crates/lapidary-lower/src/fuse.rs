@@ -72,7 +72,7 @@ fn cost(k: &Kernel, e: ExprId) -> (usize, usize) {
             ExprKind::Load { .. } => loads += 1,
             ExprKind::Unary(UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Not | UnaryOp::BitNot, _) | ExprKind::Select(..) | ExprKind::Cast(_) => ops += 1,
             ExprKind::Unary(..) | ExprKind::Binary(BinaryOp::Div | BinaryOp::Pow | BinaryOp::Mod | BinaryOp::Rem, ..) => ops += 10,
-            ExprKind::Binary(..) => ops += 1,
+            ExprKind::Binary(..) | ExprKind::Fma(..) => ops += 1,
             _ => {}
         }
         work.extend(kind.operands());

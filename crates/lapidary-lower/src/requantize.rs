@@ -1,6 +1,10 @@
+//! What follows sums of codes, in fewer steps.
+//!
 //! Codes of 8 bits that are made of one or two codes alone, as where a quantized residual is added: `round((a·s + b·t) / u) + z`. There are 65536
 //! pairs at most, so all of them are tried: with the right factors `round(a·c + b·d) + z` is the same code for each, and costs no division. Such
 //! factors lie within some units in the last place of `s / u` and `t / u`; where none do, the division stays.
+//!
+//! A sum of codes is scaled and gets its bias in one step, rounded once.
 
 use crate::integers::whole;
 use crate::rewrite::{AxisMap, Copier, copy_stmt, shell};
@@ -13,9 +17,13 @@ const REACH: i32 = 4;
 /// What factors that far off change a number by at most, as a part of what is added up: their units, and three roundings.
 const OFF: f64 = 1.0 / (1 << 19) as f64;
 
-/// Rewrites every such code of every kernel.
+/// Rewrites every such code and every such sum of every kernel.
 pub fn rewrite(p: &mut Program) {
     for i in 0..p.kernels.len() {
+        // What blocks of weights sum up to is scaled and added up in a form of its own.
+        if p.kernels[i].blocked().is_none() {
+            add_biases(&mut p.kernels[i]);
+        }
         let k = p.kernels[i].clone();
         let mut found = vec![];
         for (e, live) in k.live_exprs().into_iter().enumerate().filter(|(_, live)| *live) {
@@ -30,6 +38,32 @@ pub fn rewrite(p: &mut Program) {
         if !found.is_empty() {
             p.kernels[i] = rebuilt(p, &k, found);
         }
+    }
+}
+
+/// `f32(sum) · scale + bias` becomes one operation, where nothing else wants the product.
+fn add_biases(k: &mut Kernel) {
+    for e in 0..k.exprs.len() {
+        let ExprKind::Binary(BinaryOp::Add, x, y) = k.exprs[e].kind else { continue };
+        let scaled = |v: ExprId| match k.expr(v).kind {
+            ExprKind::Binary(BinaryOp::Mul, a, b) if k.expr(v).dtype == DType::F32 && k.uses(v) == 1 => {
+                [(a, b), (b, a)].into_iter().find(|(a, _)| matches!(k.expr(*a).kind, ExprKind::Cast(sum) if is_sum(k, sum)))
+            }
+            _ => None,
+        };
+        let found = [(x, y), (y, x)].into_iter().find_map(|(v, bias)| scaled(v).map(|(sum, scale)| (sum, scale, bias)));
+        if let Some((sum, scale, bias)) = found {
+            k.exprs[e].kind = ExprKind::Fma(sum, scale, bias);
+        }
+    }
+}
+
+/// A sum in i32, less what belongs to zero points.
+fn is_sum(k: &Kernel, e: ExprId) -> bool {
+    match k.expr(e).kind {
+        ExprKind::Local(l) => k.local(l).dtype == DType::I32,
+        ExprKind::Binary(BinaryOp::Add | BinaryOp::Sub, a, _) => is_sum(k, a),
+        _ => false,
     }
 }
 
@@ -98,8 +132,10 @@ impl Requantized {
         let second = if self.terms.len() > 1 { REACH } else { 0 };
         let mut tries: Vec<(i32, i32)> = (-REACH..=REACH).flat_map(|i| (-second..=second).map(move |j| (i, j))).collect();
         tries.sort_by_key(|(i, j)| i.abs() + j.abs());
-        let (c, d) =
-            tries.into_iter().map(|(i, j)| (moved(c, i), moved(d, j))).find(|(c, d)| close.iter().all(|(a, b, x)| code(a * c + b * d) == *x))?;
+        let (c, d) = tries
+            .into_iter()
+            .map(|(i, j)| (moved(c, i), moved(d, j)))
+            .find(|(c, d)| close.iter().all(|(a, b, x)| code(a.mul_add(*c, b * d)) == *x))?;
         Some([c, d][..self.terms.len()].to_vec())
     }
 }
@@ -152,14 +188,16 @@ fn rebuilt(p: &mut Program, k: &Kernel, found: Vec<(ExprId, Requantized, Vec<f32
     let mut copier = Copier::new(k, map.index.clone(), 0);
     for (e, r, factors) in found {
         let mut sum = None;
-        for (at, (term, factor)) in r.terms.iter().zip(factors).enumerate() {
+        for (at, (term, factor)) in r.terms.iter().zip(factors).enumerate().rev() {
             let name = format!("{}.factor{at}", p.buffer(r.by.0).name);
             let kind = BufferKind::Const(Tensor::from_slice(&[], &[factor]).into());
             let buffer = p.add_buffer(Buffer { name: name.into(), dtype: DType::F32, dims: Dims::new(), kind });
             let steps = copier.expr(&mut n, term.steps, &mut |k, l| l.keep(k));
             let factor = n.load(buffer, DType::F32, []);
-            let product = n.mul(steps, factor);
-            sum = Some(sum.map_or(product, |s| n.add(s, product)));
+            sum = Some(match sum {
+                Some(s) => n.fma(steps, factor, s),
+                None => n.mul(steps, factor),
+            });
         }
         let Some(sum) = sum else { continue };
         let mut v = n.unary(UnaryOp::Round, sum);
@@ -195,7 +233,7 @@ mod tests {
                 for b in r.terms[1].range.clone() {
                     let (a, b) = (a as f32, b as f32);
                     let code = |v: f32| v.round_ties_even().clamp(-w as f32, (255 - w) as f32);
-                    prop_assert_eq!(code((a * s + b * t) / u), code(a * factors[0] + b * factors[1]));
+                    prop_assert_eq!(code((a * s + b * t) / u), code(a.mul_add(factors[0], b * factors[1])));
                 }
             }
         }

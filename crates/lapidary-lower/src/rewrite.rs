@@ -79,6 +79,10 @@ impl<'a> Copier<'a> {
                 let (a, b) = (self.expr(k, a, load), self.expr(k, b, load));
                 k.expr(dtype, ExprKind::Binary(op, a, b))
             }
+            ExprKind::Fma(a, b, c) => {
+                let (a, b, c) = (self.expr(k, a, load), self.expr(k, b, load), self.expr(k, c, load));
+                k.fma(a, b, c)
+            }
             ExprKind::Select(c, a, b) => {
                 let (c, a, b) = (self.expr(k, c, load), self.expr(k, a, load), self.expr(k, b, load));
                 k.expr(dtype, ExprKind::Select(c, a, b))

@@ -31,6 +31,7 @@ enum Node {
     Local(LocalId),
     Unary(UnaryOp, Box<Ast>),
     Binary(BinaryOp, Box<Ast>, Box<Ast>),
+    Fma(Box<[Ast; 3]>),
     Select(Box<[Ast; 3]>),
     Cast(DType, Box<Ast>),
     /// With the dtype that the text says.
@@ -194,6 +195,13 @@ fn named(lexer: &mut Lexer, scope: &Scope, word: &str, outer: usize) -> Result<A
             lexer.expect(')')?;
             return make(lexer, Node::Within(g), Some(DType::Bool), 0);
         }
+        "fma" => {
+            let args = arguments(lexer, 3)?;
+            let ty = args.iter().find_map(|a| a.ty);
+            let below = args.iter().map(|a| a.depth).max().unwrap_or(0);
+            let Ok(args) = <[Ast; 3]>::try_from(args) else { return Err(lexer.error_last("'fma' takes two factors and what is added")) };
+            return make(lexer, Node::Fma(Box::new(args)), ty, below);
+        }
         "select" => {
             let args = arguments(lexer, 3)?;
             let ty = args[1].ty.or(args[2].ty);
@@ -276,6 +284,15 @@ fn resolve(lexer: &Lexer, k: &mut KernelBuilder, a: &Ast, expected: Option<DType
             let left = elaborate(lexer, k, x, y.ty.or(expected))?;
             let right = elaborate(lexer, k, y, x.ty.or(expected))?;
             (if op.is_comparison() { DType::Bool } else { k.dtype(left) }, ExprKind::Binary(*op, left, right))
+        }
+        Node::Fma(args) => {
+            let known = args.iter().find_map(|a| a.ty).or(expected);
+            let mut each = [ExprId(0); 3];
+            for (e, a) in each.iter_mut().zip(args.iter()) {
+                *e = elaborate(lexer, k, a, known)?;
+            }
+            let [a, b, c] = each;
+            (k.dtype(a), ExprKind::Fma(a, b, c))
         }
         Node::Select(args) => {
             let [c, x, y] = args.as_ref();

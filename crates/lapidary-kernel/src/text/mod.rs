@@ -121,8 +121,8 @@ pub(crate) const REDUCE: &[(&str, ReduceOp)] =
 
 /// Words with a meaning of their own: no buffer, axis or local is called so.
 pub(crate) const RESERVED: &[&str] = &[
-    "and", "axes", "ceildiv", "check", "const", "else", "false", "floordiv", "for", "from", "in", "inf", "kernel", "let", "local", "nan", "or",
-    "out", "par", "program", "recur", "schedule", "select", "serial", "temp", "true", "when", "within", "xor",
+    "and", "axes", "ceildiv", "check", "const", "else", "false", "floordiv", "fma", "for", "from", "in", "inf", "kernel", "let", "local", "nan",
+    "or", "out", "par", "program", "recur", "schedule", "select", "serial", "temp", "true", "when", "within", "xor",
 ];
 
 /// The dtype that a function of an operand of this dtype gives.

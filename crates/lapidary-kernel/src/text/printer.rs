@@ -238,7 +238,7 @@ impl Printer<'_> {
             ExprKind::Local(l) => self.k.local(*l).dtype,
             ExprKind::Unary(op, a) => unary_dtype(*op, self.k.expr(*a).dtype),
             ExprKind::Binary(op, ..) if op.is_comparison() => DType::Bool,
-            ExprKind::Binary(_, a, _) | ExprKind::Select(_, a, _) => self.k.expr(*a).dtype,
+            ExprKind::Binary(_, a, _) | ExprKind::Fma(a, ..) | ExprKind::Select(_, a, _) => self.k.expr(*a).dtype,
             ExprKind::Cast(_) => e.dtype,
         }
     }
@@ -253,6 +253,7 @@ impl Printer<'_> {
             ExprKind::Unary(op, a) if keeps_dtype(*op) => self.known(*a),
             ExprKind::Binary(op, a, b) if !op.is_comparison() => self.known(*a).or(self.known(*b)),
             ExprKind::Select(_, a, b) => self.known(*a).or(self.known(*b)),
+            ExprKind::Fma(a, b, c) => self.known(*a).or(self.known(*b)).or(self.known(*c)),
             _ => Some(e.dtype),
         }
     }
@@ -314,6 +315,15 @@ impl Printer<'_> {
                 out.push(')');
             }
             ExprKind::Binary(op, a, b) => self.binary(out, *op, *a, *b, expected, level),
+            ExprKind::Fma(a, b, c) => {
+                let known = self.known(*a).or(self.known(*b)).or(self.known(*c)).or(expected);
+                out.push_str("fma(");
+                for (i, e) in [a, b, c].into_iter().enumerate() {
+                    out.push_str(if i > 0 { ", " } else { "" });
+                    self.expr(out, *e, known, 0);
+                }
+                out.push(')');
+            }
             ExprKind::Select(c, a, b) => {
                 out.push_str("select(");
                 self.expr(out, *c, Some(DType::Bool), 0);

@@ -259,6 +259,13 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 let (a, b) = (self.expr(*a)?, self.expr(*b)?);
                 ops::binary(self.ir, *op, from, a, b)?
             }
+            ExprKind::Fma(a, b, c) => {
+                let (a, b, c) = (self.expr(*a)?, self.expr(*b)?, self.expr(*c)?);
+                let (a, b) = self.ir.widen(a, b);
+                let (a, c) = self.ir.widen(a, c);
+                let (a, b) = self.ir.widen(a, b);
+                self.ir.fma(a, b, c)
+            }
             ExprKind::Select(c, a, b) => {
                 let (c, a, b) = (self.expr(*c)?, self.expr(*a)?, self.expr(*b)?);
                 self.ir.select(c, a, b)
