@@ -85,8 +85,8 @@ impl Quantization {
 
 /// Whether a constant is a scale for which [`Quantization`] gives the codes that quotients have.
 pub fn is_scale(t: &Tensor) -> bool {
-    let scale = t.to_f64().filter(|_| t.dtype() == DType::F32 && t.len() == 1).map(|v| v[0]);
-    scale.is_some_and(|s| ORDINARY.contains(&s) && divides_surely(s as f32))
+    let one = t.dtype() == DType::F32 && t.len() == 1;
+    one && t.to_f64().is_some_and(|v| ORDINARY.contains(&v[0]) && divides_surely(v[0] as f32))
 }
 
 /// Whether no f32 lies too close to `scale` times one of the middles where codes change: half a unit in the last place beside `k + 1/2`.
