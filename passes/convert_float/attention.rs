@@ -32,7 +32,7 @@ pub fn take_apart(graph: &mut Graph, id: NodeId) {
 fn weights(graph: &Graph, id: NodeId) -> Option<(Type, ValueId)> {
     let node = graph.node(id);
     let (q, k, v) = (node.input(0)?, node.input(1)?, node.input(2)?);
-    let alone = (1..node.outputs().len()).all(|o| graph.use_count(id.out(o)) == 0 && !graph.is_output(id.out(o)));
+    let alone = (1..node.outputs().len()).all(|o| graph.use_count(id.out(o)) == 0);
     let floats = [q, v].into_iter().all(|x| graph.dtype(x) == DType::F32 && !graph.producer(x).is("DequantizeLinear"));
     if !node.is("Attention") || !alone || node.input(4).is_some() || !floats {
         return None;

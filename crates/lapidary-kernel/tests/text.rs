@@ -147,14 +147,14 @@ fn expr(c: &mut Choices, p: &Program, k: &mut KernelBuilder, dtype: DType, depth
             let (x, a, b) = (expr(c, p, k, DType::Bool, depth - 1), expr(c, p, k, dtype, depth - 1), expr(c, p, k, dtype, depth - 1));
             k.select(x, a, b)
         }
-        8 => {
-            let [x, a, b] = [(); 3].map(|()| expr(c, p, k, dtype, depth - 1));
-            k.fma(x, a, b)
-        }
         7 => {
             let from = c.of(&DTYPES);
             let a = expr(c, p, k, from, depth - 1);
             k.expr(dtype, ExprKind::Cast(a))
+        }
+        8 => {
+            let [x, a, b] = [(); 3].map(|()| expr(c, p, k, dtype, depth - 1));
+            k.fma(x, a, b)
         }
         _ if dtype == DType::Bool => {
             let g = guard(c, k);

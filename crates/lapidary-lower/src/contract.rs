@@ -35,11 +35,6 @@ impl Contract {
         let ids = |v: &[AxisId]| v.iter().map(|a| a.0).collect();
         Schedule::Contract { batch: ids(&self.batch), m: ids(&self.m), n: ids(&self.n), k: ids(&self.k), a: self.a.0, b: self.b.0 }
     }
-    /// Whether it is known if the innermost sum takes whole groups of factors. Beyond the end of codes anything may lie, as it is multiplied by zeros.
-    /// With floats it must not, NaN times zero is NaN, and tiles take the last one alone.
-    fn groups_known(&self, k: &Kernel) -> bool {
-        self.factors != Factors::Bf16 || self.k.last().is_some_and(|x| k.extent(*x).as_const().is_some())
-    }
 }
 
 struct Operand<'a> {
@@ -164,7 +159,10 @@ fn assign(p: &Program, k: &Kernel, over: &[AxisId], a: &Operand<'_>, b: &Operand
     } else {
         return None;
     }
-    c.groups_known(k).then_some(c)
+    // Codes take whole groups of factors: beyond their end anything may lie, as it is multiplied by zeros. With floats it must not, NaN times zero is
+    // NaN, and tiles take the last one alone, where it is known that there is one.
+    let known = factors != Factors::Bf16 || c.k.last().is_some_and(|x| k.extent(*x).as_const().is_some());
+    known.then_some(c)
 }
 
 /// Whether the axis walks packed groups: as quotient and remainder by their width, and in no other way.
@@ -383,7 +381,7 @@ fn with_room(p: &mut Program, i: usize, c: &Contract) -> bool {
 pub fn fits(p: &Program, k: &Kernel, c: &Contract) -> bool {
     let (ExprKind::Load { buffer, index, .. }, Some(inner)) = (&k.expr(c.a).kind, c.k.last()) else { return false };
     let next_to_each_other = || linearize(index, &p.buffer(*buffer).dims).coefficient(*inner).and_then(|d| d.as_const()) == Some(1);
-    if c.factors != Factors::F32 && !next_to_each_other() || !c.groups_known(k) {
+    if c.factors != Factors::F32 && !next_to_each_other() {
         return false;
     }
     let ExprKind::Load { buffer, index, .. } = &k.expr(c.b).kind else { return false };

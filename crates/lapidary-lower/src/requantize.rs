@@ -24,18 +24,16 @@ pub fn rewrite(p: &mut Program) {
         if p.kernels[i].blocked().is_none() {
             add_biases(&mut p.kernels[i]);
         }
-        let k = p.kernels[i].clone();
-        let mut found = vec![];
-        for (e, live) in k.live_exprs().into_iter().enumerate().filter(|(_, live)| *live) {
-            let e = ExprId(e as u32);
-            if live
-                && let Some(r) = Requantized::of(p, &k, e)
-                && let Some(factors) = r.factors()
-            {
-                found.push((e, r, factors));
-            }
-        }
+        let k = &p.kernels[i];
+        let live = k.live_exprs().into_iter().enumerate().filter(|(_, live)| *live).map(|(e, _)| ExprId(e as u32));
+        let found = live.filter_map(|e| {
+            let r = Requantized::of(p, k, e)?;
+            let factors = r.factors()?;
+            Some((e, r, factors))
+        });
+        let found: Vec<_> = found.collect();
         if !found.is_empty() {
+            let k = k.clone();
             p.kernels[i] = rebuilt(p, &k, found);
         }
     }

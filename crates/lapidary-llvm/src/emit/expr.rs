@@ -260,10 +260,9 @@ impl<'i, 'c> Emitter<'i, 'c> {
                 ops::binary(self.ir, *op, from, a, b)?
             }
             ExprKind::Fma(a, b, c) => {
-                let (a, b, c) = (self.expr(*a)?, self.expr(*b)?, self.expr(*c)?);
-                let (a, b) = self.ir.widen(a, b);
-                let (a, c) = self.ir.widen(a, c);
-                let (a, b) = self.ir.widen(a, b);
+                let each = [self.expr(*a)?, self.expr(*b)?, self.expr(*c)?];
+                let lanes = each.iter().map(|v| self.ir.lanes(*v)).max().unwrap_or(1);
+                let [a, b, c] = each.map(|v| self.ir.splat(v, lanes));
                 self.ir.fma(a, b, c)
             }
             ExprKind::Select(c, a, b) => {
