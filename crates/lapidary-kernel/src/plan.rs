@@ -1,3 +1,4 @@
+use crate::f29::{self, F29};
 use crate::{BufferId, BufferKind, Choices, Kernel, Program};
 use lapidary_ir::{DType, Diagnostic, Dim, Dims, Name, Result};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub struct Plan {
     /// once for each context; a kernel writes either only such buffers or none.
     pub unpacked: Vec<Option<i64>>,
     pub unpacked_bytes: i64,
+    /// By buffer: the form in which the library keeps a constant of f32, where that is not as it is.
+    pub f29: Vec<Option<F29>>,
     /// Runs of kernels that are computed strip by strip, in order.
     pub strips: Vec<Strips>,
     /// The program's inputs and outputs, in order.
@@ -104,7 +107,7 @@ impl Plan {
             Ok(out.into_iter().map(|(_, p)| p).collect())
         };
         let (inputs, outputs) = (ports(false)?, ports(true)?);
-        let unpacked = vec![None; program.buffers.len()];
+        let (unpacked, f29) = (vec![None; program.buffers.len()], vec![None; program.buffers.len()]);
         let strips = program.recurrences();
         Ok(Plan {
             program,
@@ -112,6 +115,7 @@ impl Plan {
             arena_bytes: end,
             unpacked,
             unpacked_bytes: 0,
+            f29,
             strips,
             inputs,
             outputs,
@@ -136,6 +140,14 @@ impl Plan {
     /// Whether the kernel runs when a context is made, and never again.
     pub fn runs_once(&self, kernel: &Kernel) -> bool {
         kernel.writes().iter().any(|b| self.unpacked.get(b.0 as usize).is_some_and(|o| o.is_some()))
+    }
+    /// The form of a constant that is not kept as it is.
+    pub fn f29(&self, b: BufferId) -> Option<F29> {
+        self.f29.get(b.0 as usize).copied().flatten()
+    }
+    /// What is read of memory for so many bytes of a buffer.
+    pub fn kept_bytes(&self, b: BufferId, bytes: f64) -> f64 {
+        if self.f29(b).is_some() { bytes * f29::WORDS as f64 / f29::STEPS as f64 } else { bytes }
     }
     /// Bytes that `elements` elements take, elements smaller than a byte packed.
     pub fn bytes_of(dtype: DType, elements: &Dim) -> Dim {

@@ -2,7 +2,7 @@
 
 use crate::emit::library::WEIGHTS_SYMBOL;
 use lapidary_ir::{DType, Diagnostic, Result, Tensor};
-use lapidary_kernel::{BufferKind, Plan};
+use lapidary_kernel::{BufferKind, F29, Plan};
 use lapidary_runtime::abi::{ALIGN, WEIGHTS_DATA_OFFSET, WeightsHeader};
 use rustc_hash::FxHashMap;
 use std::io::Write;
@@ -17,7 +17,27 @@ pub struct Weights {
     /// Hash of the content.
     pub hash: u64,
     /// In order of offsets.
-    pieces: Vec<(u64, Arc<Tensor>)>,
+    pieces: Vec<Piece>,
+}
+
+/// A constant, its place, and the form in which it is kept there.
+struct Piece {
+    at: u64,
+    tensor: Arc<Tensor>,
+    form: Option<F29>,
+}
+
+impl Piece {
+    fn bytes(&self) -> u64 {
+        self.form.map_or(self.tensor.bytes().len(), |f| f.bytes()) as u64
+    }
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let Some(form) = self.form else { return out.write_all(self.tensor.bytes()) };
+        form.encode(self.tensor.bytes()).try_for_each(|panel| {
+            let lost = || std::io::Error::other("a weight does not fit 29 bits");
+            out.write_all(&panel.ok_or_else(lost)?)
+        })
+    }
 }
 
 impl Weights {
@@ -26,7 +46,8 @@ impl Weights {
         let mut known: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
         let mut w = Weights { offsets: vec![], bytes: 0, hash: 0, pieces: vec![] };
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        for b in &plan.program.buffers {
+        for id in plan.program.buffer_ids() {
+            let (b, form) = (plan.program.buffer(id), plan.f29(id));
             let BufferKind::Const(t) = &b.kind else {
                 w.offsets.push(None);
                 continue;
@@ -37,13 +58,15 @@ impl Weights {
             }
             let content = xxhash_rust::xxh3::xxh3_64(t.bytes());
             let same = known.entry(content).or_default();
-            let at = match same.iter().find(|i| w.pieces[**i].1.bytes() == t.bytes()) {
-                Some(i) => w.pieces[*i].0,
+            let equal = |p: &Piece| p.form == form && p.tensor.bytes() == t.bytes();
+            let at = match same.iter().find(|i| equal(&w.pieces[**i])) {
+                Some(i) => w.pieces[*i].at,
                 None => {
                     let at = w.bytes.next_multiple_of(ALIGN as u64);
                     same.push(w.pieces.len());
-                    w.pieces.push((at, t.clone()));
-                    w.bytes = at + t.bytes().len() as u64;
+                    let piece = Piece { at, tensor: t.clone(), form };
+                    w.bytes = at + piece.bytes();
+                    w.pieces.push(piece);
                     hash.update(&at.to_le_bytes());
                     hash.update(&content.to_le_bytes());
                     at
@@ -56,10 +79,10 @@ impl Weights {
     }
     fn write_data(&self, out: &mut impl Write) -> std::io::Result<()> {
         let mut end = 0;
-        for (at, t) in &self.pieces {
-            out.write_all(&vec![0; (at - end) as usize])?;
-            out.write_all(t.bytes())?;
-            end = at + t.bytes().len() as u64;
+        for p in &self.pieces {
+            out.write_all(&vec![0; (p.at - end) as usize])?;
+            p.write(out)?;
+            end = p.at + p.bytes();
         }
         Ok(())
     }

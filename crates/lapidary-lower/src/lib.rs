@@ -6,6 +6,7 @@ mod bands;
 mod blocks;
 mod chooser;
 mod contract;
+mod f29;
 mod fold;
 mod fuse;
 mod graph;
@@ -111,7 +112,7 @@ fn drop_unused_constants(p: &mut Program) {
     }
 }
 
-/// Memory and ports.
+/// Memory, ports, and the form of constants.
 fn plan(graph: &Graph, mut p: Program, mut choices: Chooser) -> Result<Plan> {
     let (unpacked, unpacked_bytes) = memory::unpack(&p);
     let strips = strips::assign(&mut p, &unpacked, &mut choices);
@@ -124,5 +125,7 @@ fn plan(graph: &Graph, mut p: Program, mut choices: Chooser) -> Result<Plan> {
     };
     let inputs = graph.inputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Input(i as u32))).collect();
     let outputs = graph.outputs().iter().enumerate().map(|(i, v)| port(v, BufferKind::Output(i as u32))).collect();
-    Ok(Plan { program: p, offsets, arena_bytes, unpacked, unpacked_bytes, strips, inputs, outputs, bounds: vec![], choices })
+    let mut plan = Plan { program: p, offsets, arena_bytes, unpacked, unpacked_bytes, f29: vec![], strips, inputs, outputs, bounds: vec![], choices };
+    plan.f29 = f29::assign(&plan);
+    Ok(plan)
 }

@@ -98,7 +98,9 @@ fn work_of(plan: &Plan, inputs: &[&Tensor]) -> Vec<Work> {
     }
     let p = &plan.program;
     let number = |d: &lapidary_ir::Dim| d.eval(&|s| sizes.get(s).copied()).unwrap_or(0) as f64;
-    let moved = |k: &lapidary_kernel::Kernel| -> Vec<(BufferId, f64)> { k.moved(p).into_iter().map(|(b, bytes)| (b, number(&bytes))).collect() };
+    let moved = |k: &lapidary_kernel::Kernel| -> Vec<(BufferId, f64)> {
+        k.moved(p).into_iter().map(|(b, bytes)| (b, plan.kept_bytes(b, number(&bytes)))).collect()
+    };
     let is_weight =
         |b: BufferId| matches!(p.buffer(b).kind, BufferKind::Const(_)) || plan.unpacked.get(b.0 as usize).is_some_and(|offset| offset.is_some());
     // From one use of a weight to the next all others pass.

@@ -10,7 +10,7 @@ use super::tile::LANES;
 use super::turn::Turn;
 use super::window_codes::WindowCodes;
 use lapidary_ir::{Diagnostic, Dim, Name, Result};
-use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, Tile};
+use lapidary_kernel::{AxisId, BufferId, BufferKind, Cpu, ExprKind, F29, Index, Kernel, Plan, Program, Schedule, Stmt, Strips, Tile};
 use rustc_hash::FxHashMap;
 
 /// A kernel without names, its buffers numbered in order of first use.
@@ -31,6 +31,8 @@ pub struct Traits {
     pub invariant: bool,
     /// It holds one number, which [`is_scale`] knows.
     pub scale: bool,
+    /// It is kept in another form than its sizes say.
+    pub f29: Option<F29>,
 }
 
 /// The template with its numbers.
@@ -102,6 +104,7 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
         let traits = buffers.iter().map(|b| Traits {
             invariant: !written.contains(b) && !written.iter().any(|w| offset(b).is_some() && offset(w) == offset(b)),
             scale: plan.program.buffer(*b).constant().is_some_and(|t| is_scale(t)),
+            f29: plan.f29(*b),
         });
         let traits: Vec<Traits> = traits.collect();
         let (anonymous, program) = match strips {
@@ -117,7 +120,7 @@ pub fn bodies(plan: &Plan, cpu: Cpu) -> Result<(Vec<Body>, Vec<Step>)> {
         let body = match known.get(&key) {
             Some(b) => *b,
             None => {
-                let code = choose(&anonymous, &program, cpu, strip_axes, tile).map_err(|mut e| {
+                let code = choose(&anonymous, &program, &traits, cpu, strip_axes, tile).map_err(|mut e| {
                     e.0.iter_mut().for_each(|d| d.notes.push(format!("in kernel '{}'", kernel.name)));
                     e
                 })?;
@@ -156,8 +159,9 @@ fn of_one_strip(kernel: &Kernel, program: &Program, strips: &Strips) -> (Kernel,
     (k, p)
 }
 
-fn choose(kernel: &Kernel, program: &Program, cpu: Cpu, strip_axes: usize, tile: Option<Tile>) -> Result<Code> {
-    if let Some(c) = Contract::of(kernel, program, cpu, tile)? {
+fn choose(kernel: &Kernel, program: &Program, traits: &[Traits], cpu: Cpu, strip_axes: usize, tile: Option<Tile>) -> Result<Code> {
+    let kept = |b: BufferId| traits.get(b.0 as usize).and_then(|t| t.f29);
+    if let Some(c) = Contract::of(kernel, program, &kept, cpu, tile)? {
         return Ok(Code::Contract(Box::new(c)));
     }
     if let Some(tile) = tile {

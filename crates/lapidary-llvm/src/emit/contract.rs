@@ -6,9 +6,9 @@ use super::finish::{Finish, Part};
 use super::ir::{IntCmp as I, V};
 use super::operands::{BlockOperands, Operands};
 use super::scope::AxisValue;
-use super::tile::{self, LANES};
+use super::tile::{self, Factors, LANES};
 use lapidary_ir::{Diagnostic, Dim, Result};
-use lapidary_kernel::{AxisId, Block, BufferId, Cpu, Index, Kernel, Program, Stmt, Tile};
+use lapidary_kernel::{AxisId, Block, BufferId, Cpu, F29, Index, Kernel, Program, Stmt, Tile};
 use std::ops::Deref;
 
 /// Multiply-adds of a chunk at most: some tens of microseconds.
@@ -62,10 +62,13 @@ impl Deref for Contract {
 }
 
 impl Contract {
-    /// `None` where the tiles do not fit; the kernel then runs as a nest of loops. `asked`: the tile to take instead of the cost model's.
-    pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu, asked: Option<Tile>) -> Result<Option<Contract>> {
+    /// `None` where the tiles do not fit; the kernel then runs as a nest of loops. `kept`: the form of buffers that do not lie as their sizes say;
+    /// `asked`: the tile to take instead of the cost model's.
+    pub fn of(kernel: &Kernel, program: &Program, kept: &dyn Fn(BufferId) -> Option<F29>, cpu: Cpu, asked: Option<Tile>) -> Result<Option<Contract>> {
         asked.map_or(Ok(()), |t| check(cpu, t))?;
-        let Some(operands) = Operands::of(kernel, program, cpu) else { return Ok(None) };
+        let Some(operands) = Operands::of(kernel, program, kept, cpu) else { return Ok(None) };
+        // Weights in 29 bits have tiles of one row alone.
+        let asked = asked.map(|t| if operands.family.factors == Factors::F29 { Tile { rows: 1, ..t } } else { t });
         let mut c = Contract::cut(operands, kernel, asked);
         let live = kernel.live_exprs().into_iter().filter(|live| *live).count();
         c.short = c.vectors > 1 && live <= SHORT_EPILOGUE;

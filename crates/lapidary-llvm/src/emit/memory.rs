@@ -1,11 +1,12 @@
 //! Reading and writing elements: buffers and local arrays, one element or one for each lane.
 
 use super::expr::{Ahead, Emitter, Place, Pointer};
+use super::f29;
 use super::index::Access;
 use super::ir::{IntCmp as I, Ir, V};
 use super::types;
 use lapidary_ir::{DType, Dim, Result};
-use lapidary_kernel::{Buffer, BufferId, ExprId, Guard, Index, LocalId, linearize, typical};
+use lapidary_kernel::{Buffer, BufferId, ExprId, F29, Guard, Index, LocalId, linearize, typical};
 
 /// Smaller buffers stay in the cache of a core.
 const FAR_BYTES: i64 = 512 << 10;
@@ -25,6 +26,9 @@ impl Emitter<'_, '_> {
         let Some(Pointer { base, traits }) = self.pointers.get(&buffer).copied() else {
             return Err(self.broken("a buffer that is read is not among the buffers read"));
         };
+        if let Some(form) = traits.f29 {
+            return self.look_up(base, form, &flat, guard, otherwise);
+        }
         let bytes = types::bytes(dtype);
         let (same, each) = self.guard(guard)?;
         let access = match dtype.is_packed() {
@@ -121,6 +125,27 @@ impl Emitter<'_, '_> {
             }
         };
         Ok(v)
+    }
+    /// A weight, or one for each lane, of those that are kept in 29 bits.
+    fn look_up(&mut self, base: V, form: F29, flat: &Index, guard: &Guard, otherwise: Option<ExprId>) -> Result<V> {
+        let (same, each) = self.guard(guard)?;
+        let index = self.index(flat)?;
+        let otherwise = otherwise.map(|e| self.expr(e)).transpose()?;
+        let (ir, lanes) = (self.ir, self.lanes);
+        let condition = both(ir, self.mask.filter(|_| ir.is_vec(index)), both(ir, same, each));
+        // Where nothing may be read, the first weight is.
+        let index = condition.map_or(index, |c| ir.select(c, index, ir.c64(0)));
+        let read = |at: V| {
+            let p = ir.gep(ir.int(32), base, at);
+            let v = match ir.is_vec(at) {
+                true => ir.gather(ir.vec(ir.int(32), lanes), p, ir.cint(ir.vec(ir.int(1), lanes), 1), ir.zero(ir.vec(ir.int(32), lanes)), 4),
+                false => ir.load(ir.int(32), p, 4),
+            };
+            ir.set_invariant(v);
+            v
+        };
+        let v = f29::look_up(ir, form, index, &read);
+        Ok(condition.map_or(v, |c| ir.select(c, v, otherwise.unwrap_or(ir.cfloat(ir.f32(), 0.0)))))
     }
     /// The element type, in scratch memory, of a local array: registers' form, but for bool, which takes a byte.
     pub fn local_bytes(dtype: DType) -> i64 {

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod contract;
 pub mod expr;
+mod f29;
 mod finish;
 pub mod index;
 pub mod ir;

@@ -3,8 +3,9 @@
 use super::tile::{self, Factors, Family, LANES};
 use lapidary_ir::Dim;
 use lapidary_kernel::blocked::{WORD_BITS, packed_index, packed_scale_index};
+use lapidary_kernel::f29::{STEPS, WORDS};
 use lapidary_kernel::{
-    self as kernel, Atom, AxisId, BinaryOp, Blocked, BufferId, Cpu, ExprId, ExprKind, Guard, Index, Kernel, LocalId, Program, QUAD, ReduceOp,
+    self as kernel, Atom, AxisId, BinaryOp, Blocked, BufferId, Cpu, ExprId, ExprKind, F29, Guard, Index, Kernel, LocalId, Program, QUAD, ReduceOp,
     Schedule, Stmt, linearize,
 };
 
@@ -57,7 +58,7 @@ pub struct BlockOperands {
 
 impl Operands {
     /// `None` where the tiles do not fit.
-    pub fn of(kernel: &Kernel, program: &Program, cpu: Cpu) -> Option<Operands> {
+    pub fn of(kernel: &Kernel, program: &Program, kept: &dyn Fn(BufferId) -> Option<F29>, cpu: Cpu) -> Option<Operands> {
         if let Some(c) = kernel.blocked() {
             return Operands::of_blocks(kernel, program, cpu, &c);
         }
@@ -90,7 +91,7 @@ impl Operands {
         let (n, outer_n) = n.split_last()?;
         let (inner, taps) = k.split_last()?;
         batch.extend(outer_n);
-        let factors = match of {
+        let mut factors = match of {
             kernel::Factors::F32 => Factors::F32,
             kernel::Factors::Bf16 => Factors::Bf16 { odd: kernel.extent(*inner).as_const()? % 2 != 0 },
             kernel::Factors::Codes => Factors::Codes { flip },
@@ -197,7 +198,19 @@ impl Operands {
         // In units of 4 bytes, as are strides from here on.
         let steps = if grouped { kernel.extent(*inner).ceil_div(&width) } else { kernel.extent(*inner).clone() };
         let unit_of = |d: Dim| if grouped { d.exact_div(&width) } else { Some(d) };
-        let (b_tap, b_inner, b_panel) = (unit_of(b_tap)?, unit_of(b_inner)?, unit_of(b_panel)?);
+        let (mut b_tap, b_inner, mut b_panel) = (unit_of(b_tap)?, unit_of(b_inner)?, unit_of(b_panel)?);
+        if let Some(form) = kept(b) {
+            // Panels of one row's product, from the first to the last.
+            let words = (form.steps * LANES as usize) as i64;
+            let grouped = kernel.extent(*inner).modulo(&Dim::from(STEPS as i64)).as_const() == Some(0);
+            let plain = factors == Factors::F32 && b_inner == lanes && b_base == Index::from(0) && b_panel.as_const() == Some(words);
+            if !plain || !grouped || m.iter().any(|x| kernel.extent(*x).as_const() != Some(1)) {
+                return None;
+            }
+            factors = Factors::F29;
+            b_tap = (&b_tap * &Dim::from(WORDS as i64)).exact_div(&Dim::from(STEPS as i64))?;
+            b_panel = Dim::from(form.panel_words() as i64);
+        }
         let family = Family::new(cpu, a_stride.as_const() == Some(1), b_inner.as_const() == Some(LANES as i64), factors);
         Some(Operands {
             family,

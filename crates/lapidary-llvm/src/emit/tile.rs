@@ -8,11 +8,15 @@
 //! Tiles of codes multiply four unsigned by four signed bytes in each lane and add them up in i32: with 512-bit registers in one instruction
 //! (`vpdpbusd`), else in 16-bit pairs (`vpmaddwd`), which no product overflows.
 //!
+//! Weights in 29 bits (`f29`) have tiles of one row.
+//!
 //! Tiles of weights in blocks (`tile_blocks`) take codes of 2, 4 or 8 bits out of words as they go, and scale what each block sums up to.
 
+use super::f29::Group;
 use super::ir::{FloatCmp as F, IntCmp as I, Ir, T, V};
 use super::{machine, tile_blocks};
 use lapidary_kernel::blocked::WORD_BITS;
+use lapidary_kernel::f29::{STEPS, WORDS};
 use lapidary_kernel::{Cpu, QUAD};
 
 /// Lanes of a vector, and columns of a panel.
@@ -39,6 +43,8 @@ pub struct Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Factors {
     F32,
+    /// As f32, of which B is kept in 29 bits: rows of one row's product, whose sums are the same to the last bit.
+    F29,
     /// Two 16-bit floats to a step of the inner sum.
     Bf16 {
         /// The last step has one: what lies behind it in A belongs to something else, and may be NaN, so that zeros in B do not do.
@@ -73,7 +79,7 @@ impl Factors {
     /// Bytes of an element of A and B.
     pub fn element_bytes(self) -> i64 {
         match self {
-            Factors::F32 => 4,
+            Factors::F32 | Factors::F29 => 4,
             Factors::Bf16 { .. } => 2,
             Factors::Codes { .. } => 1,
             Factors::Blocks(b) if b.codes => 1,
@@ -83,19 +89,19 @@ impl Factors {
     /// Products of a step of the inner sum, in units of what a fused multiply-add of f32 does.
     pub fn products(self) -> i64 {
         match self {
-            Factors::F32 | Factors::Bf16 { .. } | Factors::Codes { .. } => 1,
+            Factors::F32 | Factors::F29 | Factors::Bf16 { .. } | Factors::Codes { .. } => 1,
             Factors::Blocks(b) if b.codes => WORD_BITS / i64::from(b.bits) / QUAD,
             Factors::Blocks(b) => WORD_BITS / i64::from(b.bits),
         }
     }
     /// Whether there are tiles that add a bias and keep bounds.
     pub fn can_finish(self) -> bool {
-        matches!(self, Factors::F32 | Factors::Bf16 { .. })
+        matches!(self, Factors::F32 | Factors::F29 | Factors::Bf16 { .. })
     }
     /// The type of the sums.
     pub fn sum(self, ir: &Ir) -> T {
         match self {
-            Factors::F32 | Factors::Bf16 { .. } | Factors::Blocks(_) => ir.f32(),
+            Factors::F32 | Factors::F29 | Factors::Bf16 { .. } | Factors::Blocks(_) => ir.f32(),
             Factors::Codes { .. } => ir.int(32),
         }
     }
@@ -131,6 +137,7 @@ impl Family {
         let flag = |b: bool, yes: &'static str, no: &'static str| if b { yes } else { no };
         let factors = match self.factors {
             Factors::F32 => String::new(),
+            Factors::F29 => "_f29".into(),
             Factors::Bf16 { odd } => flag(odd, "_bf16odd", "_bf16").into(),
             Factors::Codes { flip: false } => "_u8".into(),
             Factors::Codes { flip: true } => "_i8".into(),
@@ -214,7 +221,7 @@ pub fn emit(ir: &Ir, family: Family, sanitize: bool) {
     let args: Vec<V> = (0..count).map(|i| ir.arg(f, i)).collect();
     let (n_rows, n_vectors) = (ir.arg(f, count), ir.arg(f, count + 1));
     ir.at_end(ir.block(f));
-    let counts = row_counts(cpu);
+    let counts = if family.factors == Factors::F29 { &[1] } else { row_counts(cpu) };
     for (at, rows) in counts.iter().enumerate() {
         let smaller = counts.get(at + 1).copied().unwrap_or(0);
         let (here, next) = (ir.block(f), ir.block(f));
@@ -304,6 +311,10 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     }
     let entry = ir.here();
     let offsets: Vec<V> = (0..vectors).map(|j| ir.mul(b_panel, ir.c64(j))).collect();
+    // A panel of weights in 29 bits begins with the scales of its columns.
+    let in_groups = family.factors == Factors::F29;
+    let scales = in_groups.then(|| ir.load(vector, b, 4));
+    let b = if in_groups { ir.gep(ir.f32(), b, ir.c64(LANES as i64)) } else { b };
     let (tap_turn, tap_done) = (ir.block(f), ir.block(f));
     ir.cond_br(ir.icmp(I::LLVMIntSGT, taps, ir.c64(0)), tap_turn, tap_done);
 
@@ -318,8 +329,12 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let beyond = ir.intrinsic("llvm.smax", &[ir.i64()], &[ir.sub(ahead_step, ir.c64(LINE)), ir.c64(0)]);
     let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
-    // One step of the sum, for accumulators `accs`; `single`: with one factor of two.
-    let step = |k: V, accs: &[V], single: bool| -> Vec<V> {
+    let columns = |k: V| -> Vec<V> {
+        let bk = ir.gep(ir.f32(), b_here, ir.mul(k, b_k));
+        offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect()
+    };
+    // One step of the sum, for accumulators `accs`, with these columns of B; `single`: with one factor of two.
+    let step = |k: V, bs: &[V], accs: &[V], single: bool| -> Vec<V> {
         // Small tiles are over before anything arrives, and those of fewer vectors than others read the last panel.
         if fetches {
             let first = ir.gep_bytes(ahead_here, ir.mul(k, ahead_step));
@@ -327,13 +342,11 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
             // Tiles of few rows move on by more than a line; others fetch the same one again, which costs nothing.
             ir.prefetch(ir.gep_bytes(first, beyond));
         }
-        let bk = ir.gep(ir.f32(), b_here, ir.mul(k, b_k));
-        let bs: Vec<V> = offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect();
         let mut next = vec![];
         for (i, p) in pointers.iter().enumerate() {
             let at = ir.gep(ir.f32(), *p, ir.mul(k, a_stride));
             let a = match family.factors {
-                Factors::F32 | Factors::Blocks(_) => ir.load(ir.f32(), at, 4),
+                Factors::F32 | Factors::F29 | Factors::Blocks(_) => ir.load(ir.f32(), at, 4),
                 Factors::Bf16 { .. } if single => ir.zext(ir.load(ir.int(16), at, 1), ir.int(32)),
                 Factors::Bf16 { .. } | Factors::Codes { flip: false } => ir.load(ir.int(32), at, 1),
                 Factors::Codes { flip: true } => ir.xor(ir.load(ir.int(32), at, 1), ir.cint(ir.int(32), 0x8080_8080_u32 as i32 as i64)),
@@ -342,7 +355,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
             for (j, b) in bs.iter().enumerate() {
                 let sum = accs[i * vectors as usize + j];
                 next.push(match family.factors {
-                    Factors::F32 | Factors::Blocks(_) => ir.fma(a, *b, sum),
+                    Factors::F32 | Factors::F29 | Factors::Blocks(_) => ir.fma(a, *b, sum),
                     Factors::Bf16 { .. } => add_halves(ir, cpu, sum, a, *b),
                     Factors::Codes { .. } => add_products(ir, cpu, sum, a, *b),
                 });
@@ -350,7 +363,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         }
         next
     };
-    // A loop over `from..to` by `by`, with `by` sets of accumulators.
+    // A loop over `from..to` by `by`, with one set of accumulators after the other.
     let sum = |from: V, to: V, by: usize, start: &[V]| -> Vec<V> {
         let before = ir.here();
         let (turn, done) = (ir.block(f), ir.block(f));
@@ -358,11 +371,17 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         ir.at_end(turn);
         let k = ir.phi(ir.i64(), &[(from, before)]);
         let accs: Vec<V> = start.iter().map(|v| ir.phi(vector, &[(*v, before)])).collect();
-        let mut next = vec![];
+        let mut next = accs.clone();
+        let mut group = scales.map(|s| {
+            let words = ir.mul(ir.lshr(k, ir.c64(STEPS.trailing_zeros() as i64)), ir.c64(WORDS as i64 * LANES as i64));
+            Group::new(ir.gep(ir.f32(), b_here, words), s)
+        });
         for u in 0..by {
-            next.extend(step(ir.add(k, ir.c64(u as i64)), &accs[u * n..][..n], false));
+            let k = ir.add(k, ir.c64(u as i64));
+            let bs = group.as_mut().map_or_else(|| columns(k), |g| vec![g.weights(ir, u)]);
+            let set = &mut next[u % parts * n..][..n];
+            set.copy_from_slice(&step(k, &bs, set, false));
         }
-        next.extend(&accs[by * n..]);
         let k_next = ir.add(k, ir.c64(by as i64));
         ir.add_incoming(k, k_next, turn);
         accs.iter().zip(&next).for_each(|(p, v)| ir.add_incoming(*p, *v, turn));
@@ -374,13 +393,15 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let whole = if odd { ir.sub(kc, ir.c64(1)) } else { kc };
     let mut accs = if parts == 1 {
         sum(ir.c64(0), whole, 1, &tap_accs)
+    } else if in_groups {
+        sum(ir.c64(0), whole, STEPS, &tap_accs)
     } else {
         let even = ir.and(whole, ir.c64(-(parts as i64)));
         let accs = sum(ir.c64(0), even, parts, &tap_accs);
         sum(even, whole, 1, &accs)
     };
     if odd {
-        let last = step(whole, &accs[..n], true);
+        let last = step(whole, &columns(whole), &accs[..n], true);
         accs[..n].copy_from_slice(&last);
     }
     let tap_last = ir.here();
@@ -392,7 +413,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     ir.at_end(tap_done);
     let all: Vec<V> = accs.iter().zip(&start).map(|(v, s)| ir.phi(vector, &[(*s, entry), (*v, tap_last)])).collect();
     let add = |a: V, b: V| match family.factors {
-        Factors::F32 | Factors::Bf16 { .. } | Factors::Blocks(_) => ir.fadd(a, b),
+        Factors::F32 | Factors::F29 | Factors::Bf16 { .. } | Factors::Blocks(_) => ir.fadd(a, b),
         Factors::Codes { .. } => ir.add(a, b),
     };
     let totals: Vec<V> = (0..n).map(|i| (1..parts).fold(all[i], |s, u| add(s, all[u * n + i]))).collect();
