@@ -3,7 +3,7 @@
 //!
 //! A panel of 16 columns begins with a vector of scales, one for each column. Groups of 32 steps of the sum follow, in 29 vectors of words. A word holds
 //! a weight with a short exponent (its sign in bit 31, the exponent in bits 27 to 23, then the fraction), which is a float that only needs its column's
-//! scale; and in bits 30 to 28 a piece of one of the group's last three weights.
+//! scale; and in bits 30 to 28 a piece of one of the group's three weights that have no word of their own.
 
 use crate::PANEL;
 
@@ -15,6 +15,8 @@ pub const WORDS: usize = 29;
 pub const OWN: u32 = 0x8fff_ffff;
 /// Where it has a piece of another.
 const PIECE: u32 = 0x7000_0000;
+/// Words in a row that together have another weight in pieces.
+pub const TEN: usize = 10;
 /// Exponents that a column may have.
 const SPAN: u32 = 31;
 const LANES: usize = PANEL as usize;
@@ -29,10 +31,17 @@ pub struct F29 {
     pub steps: usize,
 }
 
-/// Some bits of one of a group's last weights.
+/// The word that has the weight of a step of a group, in all bits but three; `None` for those that are made of pieces, each of which comes after the
+/// words that have them.
+pub fn own_word(step: usize) -> Option<usize> {
+    let (run, at) = (step / (TEN + 1), step % (TEN + 1));
+    Some(TEN * run + at).filter(|w| at < TEN && *w < WORDS)
+}
+
+/// Some bits of a weight that has no word of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// The word that holds them, in bits 30 to 28.
+    /// The word that has them, in bits 30 to 28.
     pub word: usize,
     /// How far they go to the right; to the left where it is negative.
     pub right: i32,
@@ -40,11 +49,13 @@ pub struct Piece {
     pub mask: u32,
 }
 
-/// Where the pieces of weight `29 + w` of a group are: nine of three bits, then its sign and its last bit, which share words with those of the others.
-pub fn pieces(w: usize) -> impl Iterator<Item = Piece> {
-    let (at, sign) = (w as i32, 1u32 << 31);
-    let threes = (0..9).map(move |p| Piece { word: 9 * w + p, right: 3 * (p as i32 + 1), mask: PIECE >> (3 * (p + 1)) });
-    threes.chain([Piece { word: WORDS - 2, right: -(1 + at), mask: sign }, Piece { word: WORDS - 1, right: 28 + at, mask: 1 }])
+/// Where the pieces of the weight of a step are that has no word of its own: in ten words before it; the third has just nine, and its other two bits are
+/// in the tenth words of the first two.
+pub fn pieces(step: usize) -> impl Iterator<Item = Piece> {
+    let run = step / (TEN + 1);
+    let threes = (0..TEN - 1).map(move |p| Piece { word: TEN * run + p, right: 3 * (p as i32 + 1), mask: PIECE >> (3 * (p + 1)) });
+    let (sign, last) = if run < 2 { ((TEN * run + TEN - 1, 1), (TEN * run + TEN - 1, 28)) } else { ((TEN - 1, 2), (2 * TEN - 1, 29)) };
+    threes.chain([Piece { word: sign.0, right: -sign.1, mask: 1 << 31 }, Piece { word: last.0, right: last.1, mask: 1 }])
 }
 
 impl F29 {
@@ -77,11 +88,12 @@ impl F29 {
                 let group_words = &mut words[start..];
                 for (i, bits) in bits_of(group).enumerate() {
                     let short = columns[i % LANES].short(bits);
-                    match (i / LANES).checked_sub(WORDS) {
-                        None => group_words[i] |= short,
-                        Some(w) => pieces(w).for_each(|p| {
+                    let (step, lane) = (i / LANES, i % LANES);
+                    match own_word(step) {
+                        Some(w) => group_words[w * LANES + lane] |= short,
+                        None => pieces(step).for_each(|p| {
                             let part = short & p.mask;
-                            group_words[p.word * LANES + i % LANES] |= if p.right < 0 { part >> -p.right } else { part << p.right };
+                            group_words[p.word * LANES + lane] |= if p.right < 0 { part >> -p.right } else { part << p.right };
                         }),
                     }
                 }
@@ -142,9 +154,9 @@ mod tests {
         let panel = &words[panel * form.panel_words()..][..form.panel_words()];
         let group = &panel[LANES + step / STEPS * WORDS * LANES..][..WORDS * LANES];
         let word = |i: usize| group[i * LANES + lane];
-        let short = match (step % STEPS).checked_sub(WORDS) {
-            None => word(step % STEPS) & OWN,
-            Some(w) => pieces(w).fold(0, |v, p| {
+        let short = match own_word(step % STEPS) {
+            Some(w) => word(w) & OWN,
+            None => pieces(step % STEPS).fold(0, |v, p| {
                 let part = word(p.word);
                 v | (if p.right < 0 { part << -p.right } else { part >> p.right }) & p.mask
             }),

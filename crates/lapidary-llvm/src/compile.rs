@@ -5,7 +5,7 @@ use crate::emit::machine::{self, Form};
 use crate::emit::tile::{self, Family};
 use crate::link::{Parts, io};
 use crate::options::{CompileOptions, Emit, KernelReport, Report, WeightsMode};
-use crate::weights::Weights;
+use crate::weights::{PartsWriter, Weights};
 use inkwell::context::Context;
 use lapidary_ir::{Diagnostic, Name, Result};
 use lapidary_kernel::Plan;
@@ -109,7 +109,7 @@ pub fn compile(plan: &Plan, options: &CompileOptions, out: &Path) -> Result<Repo
         Emit::Library => {
             if side {
                 let file = folder.path().join("side");
-                let mut w = std::io::BufWriter::new(std::fs::File::create(&file).map_err(temporary)?);
+                let mut w = PartsWriter::new(std::fs::File::create(&file).map_err(temporary)?);
                 weights.write_side(&mut w, label.build_id).and_then(|_| w.flush()).map_err(temporary)?;
                 done.push((file, target.join(&side_name)));
             } else if weights.bytes > 0 {

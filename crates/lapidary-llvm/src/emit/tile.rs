@@ -12,7 +12,7 @@
 //!
 //! Tiles of weights in blocks (`tile_blocks`) take codes of 2, 4 or 8 bits out of words as they go, and scale what each block sums up to.
 
-use super::f29::Group;
+use super::f29::add_group;
 use super::ir::{FloatCmp as F, IntCmp as I, Ir, T, V};
 use super::{machine, tile_blocks};
 use lapidary_kernel::blocked::WORD_BITS;
@@ -313,7 +313,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let offsets: Vec<V> = (0..vectors).map(|j| ir.mul(b_panel, ir.c64(j))).collect();
     // A panel of weights in 29 bits begins with the scales of its columns.
     let in_groups = family.factors == Factors::F29;
-    let scales = in_groups.then(|| ir.load(vector, b, 4));
+    let scales = b;
     let b = if in_groups { ir.gep(ir.f32(), b, ir.c64(LANES as i64)) } else { b };
     let (tap_turn, tap_done) = (ir.block(f), ir.block(f));
     ir.cond_br(ir.icmp(I::LLVMIntSGT, taps, ir.c64(0)), tap_turn, tap_done);
@@ -329,12 +329,8 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let beyond = ir.intrinsic("llvm.smax", &[ir.i64()], &[ir.sub(ahead_step, ir.c64(LINE)), ir.c64(0)]);
     let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
-    let columns = |k: V| -> Vec<V> {
-        let bk = ir.gep(ir.f32(), b_here, ir.mul(k, b_k));
-        offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect()
-    };
-    // One step of the sum, for accumulators `accs`, with these columns of B; `single`: with one factor of two.
-    let step = |k: V, bs: &[V], accs: &[V], single: bool| -> Vec<V> {
+    // One step of the sum, for accumulators `accs`; `single`: with one factor of two.
+    let step = |k: V, accs: &[V], single: bool| -> Vec<V> {
         // Small tiles are over before anything arrives, and those of fewer vectors than others read the last panel.
         if fetches {
             let first = ir.gep_bytes(ahead_here, ir.mul(k, ahead_step));
@@ -342,6 +338,8 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
             // Tiles of few rows move on by more than a line; others fetch the same one again, which costs nothing.
             ir.prefetch(ir.gep_bytes(first, beyond));
         }
+        let bk = ir.gep(ir.f32(), b_here, ir.mul(k, b_k));
+        let bs: Vec<V> = offsets.iter().map(|o| ir.load(vector, ir.gep(ir.f32(), bk, *o), 4)).collect();
         let mut next = vec![];
         for (i, p) in pointers.iter().enumerate() {
             let at = ir.gep(ir.f32(), *p, ir.mul(k, a_stride));
@@ -363,7 +361,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         }
         next
     };
-    // A loop over `from..to` by `by`, with one set of accumulators after the other.
+    // A loop over `from..to` by `by`, with as many sets of accumulators, or all of them for a group of weights in 29 bits.
     let sum = |from: V, to: V, by: usize, start: &[V]| -> Vec<V> {
         let before = ir.here();
         let (turn, done) = (ir.block(f), ir.block(f));
@@ -372,22 +370,23 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         let k = ir.phi(ir.i64(), &[(from, before)]);
         let accs: Vec<V> = start.iter().map(|v| ir.phi(vector, &[(*v, before)])).collect();
         let mut next = accs.clone();
-        let mut group = scales.map(|s| {
+        if in_groups {
             let words = ir.mul(ir.lshr(k, ir.c64(STEPS.trailing_zeros() as i64)), ir.c64(WORDS as i64 * LANES as i64));
-            Group::new(ir.gep(ir.f32(), b_here, words), s)
-        });
-        for u in 0..by {
-            let k = ir.add(k, ir.c64(u as i64));
-            let bs = group.as_mut().map_or_else(|| columns(k), |g| vec![g.weights(ir, u)]);
-            let set = &mut next[u % parts * n..][..n];
-            set.copy_from_slice(&step(k, &bs, set, false));
+            let a = |step: V| ir.load(ir.f32(), ir.gep(ir.f32(), pointers[0], ir.mul(ir.add(k, step), a_stride)), 4);
+            add_group(ir, f, cpu, (ir.gep(ir.f32(), b_here, words), scales), &a, &mut next);
+        } else {
+            for u in 0..by {
+                let set = &mut next[u * n..][..n];
+                set.copy_from_slice(&step(ir.add(k, ir.c64(u as i64)), set, false));
+            }
         }
         let k_next = ir.add(k, ir.c64(by as i64));
-        ir.add_incoming(k, k_next, turn);
-        accs.iter().zip(&next).for_each(|(p, v)| ir.add_incoming(*p, *v, turn));
+        let last = ir.here();
+        ir.add_incoming(k, k_next, last);
+        accs.iter().zip(&next).for_each(|(p, v)| ir.add_incoming(*p, *v, last));
         ir.cond_br(ir.icmp(I::LLVMIntSLT, k_next, to), turn, done);
         ir.at_end(done);
-        start.iter().zip(&next).map(|(s, v)| ir.phi(vector, &[(*s, before), (*v, turn)])).collect()
+        start.iter().zip(&next).map(|(s, v)| ir.phi(vector, &[(*s, before), (*v, last)])).collect()
     };
     let odd = family.factors == Factors::Bf16 { odd: true };
     let whole = if odd { ir.sub(kc, ir.c64(1)) } else { kc };
@@ -401,7 +400,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         sum(even, whole, 1, &accs)
     };
     if odd {
-        let last = step(whole, &columns(whole), &accs[..n], true);
+        let last = step(whole, &accs[..n], true);
         accs[..n].copy_from_slice(&last);
     }
     let tap_last = ir.here();
