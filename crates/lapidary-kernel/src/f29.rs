@@ -1,6 +1,8 @@
 //! Weights of f32 in 29 bits each, without loss. Of the 8 bits of an exponent, a column of weights mostly needs five: it spans 2³⁰ and no more, unless
 //! a weight is next to nothing beside the column's largest. A product of one row does nothing but wait for its weights, and waits 9 % less.
 //!
+//! Lossless is meant literally: products have the same bits as with the weights as they are, and weights that do not fit stay as they are.
+//!
 //! A panel of 16 columns begins with a vector of scales, one for each column. Groups of 32 steps of the sum follow, in 29 vectors of words. A word holds
 //! a weight with a short exponent (its sign in bit 31, the exponent in bits 27 to 23, then the fraction), which is a float that only needs its column's
 //! scale; and in bits 30 to 28 a piece of one of the group's three weights that have no word of their own.
@@ -16,7 +18,7 @@ pub const OWN: u32 = 0x8fff_ffff;
 /// Where it has a piece of another.
 const PIECE: u32 = 0x7000_0000;
 /// Words in a row that together have another weight in pieces.
-pub const TEN: usize = 10;
+pub const RUN: usize = 10;
 /// Exponents that a column may have.
 const SPAN: u32 = 31;
 const LANES: usize = PANEL as usize;
@@ -34,8 +36,8 @@ pub struct F29 {
 /// The word that has the weight of a step of a group, in all bits but three; `None` for those that are made of pieces, each of which comes after the
 /// words that have them.
 pub fn own_word(step: usize) -> Option<usize> {
-    let (run, at) = (step / (TEN + 1), step % (TEN + 1));
-    Some(TEN * run + at).filter(|w| at < TEN && *w < WORDS)
+    let (run, at) = (step / (RUN + 1), step % (RUN + 1));
+    Some(RUN * run + at).filter(|w| at < RUN && *w < WORDS)
 }
 
 /// Some bits of a weight that has no word of its own.
@@ -52,9 +54,9 @@ pub struct Piece {
 /// Where the pieces of the weight of a step are that has no word of its own: in ten words before it; the third has just nine, and its other two bits are
 /// in the tenth words of the first two.
 pub fn pieces(step: usize) -> impl Iterator<Item = Piece> {
-    let run = step / (TEN + 1);
-    let threes = (0..TEN - 1).map(move |p| Piece { word: TEN * run + p, right: 3 * (p as i32 + 1), mask: PIECE >> (3 * (p + 1)) });
-    let (sign, last) = if run < 2 { ((TEN * run + TEN - 1, 1), (TEN * run + TEN - 1, 28)) } else { ((TEN - 1, 2), (2 * TEN - 1, 29)) };
+    let run = step / (RUN + 1);
+    let threes = (0..RUN - 1).map(move |p| Piece { word: RUN * run + p, right: 3 * (p as i32 + 1), mask: PIECE >> (3 * (p + 1)) });
+    let (sign, last) = if run < 2 { ((RUN * run + RUN - 1, 1), (RUN * run + RUN - 1, 28)) } else { ((RUN - 1, 2), (2 * RUN - 1, 29)) };
     threes.chain([Piece { word: sign.0, right: -sign.1, mask: 1 << 31 }, Piece { word: last.0, right: last.1, mask: 1 }])
 }
 

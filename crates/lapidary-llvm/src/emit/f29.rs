@@ -3,7 +3,7 @@
 
 use super::ir::{IntCmp as I, Ir, V};
 use super::tile::LANES;
-use lapidary_kernel::f29::{OWN, Piece, STEPS, TEN, WORDS, own_word, pieces};
+use lapidary_kernel::f29::{OWN, Piece, STEPS, RUN, WORDS, own_word, pieces};
 use lapidary_kernel::{Cpu, F29};
 
 fn word(ir: &Ir, v: u32) -> V {
@@ -87,7 +87,7 @@ pub fn look_up(ir: &Ir, form: F29, index: V, read: &dyn Fn(V) -> V) -> V {
     let first = ir.add(scale, ir.add(c(lanes), ir.mul(group, c(WORDS * lanes))));
     let at = |word: V| read(ir.add(first, ir.mul(word, c(lanes))));
     // The word of its own; what is read for a step that has none is not used.
-    let own = ir.sub(step, ir.udiv(step, c(TEN + 1)));
+    let own = ir.sub(step, ir.udiv(step, c(RUN + 1)));
     let own = ir.and(at(ir.intrinsic("llvm.umin", &[t], &[own, c(WORDS - 1)])), word(ir, OWN));
     let short = in_pieces().fold(own, |other, s| {
         let put = pieces(s).fold(word(ir, 0), |v, p| ir.or(v, piece(ir, at(c(p.word)), p)));

@@ -532,6 +532,16 @@ impl<'c> Ir<'c> {
             LLVMAddAttributeAtIndex(f.0, FUNCTION, a)
         }
     }
+    /// Has the function align its stack to lines of the cache, so that no vector that it keeps there lies on two.
+    pub fn align_stack(&self, f: V) {
+        const FUNCTION: u32 = u32::MAX;
+        let name = "alignstack";
+        // SAFETY: see above.
+        unsafe {
+            let kind = LLVMGetEnumAttributeKindForName(name.as_ptr().cast(), name.len());
+            LLVMAddAttributeAtIndex(f.0, FUNCTION, LLVMCreateEnumAttribute(self.context, kind, 64))
+        }
+    }
     /// A global array or structure with internal linkage.
     pub fn constant_global(&self, name: &str, init: V, align: u32) -> V {
         let c = c_string(name);

@@ -274,6 +274,10 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
     let f = ir.function(&family.whole_name(rows, vectors), whole_type(ir, family));
     machine::set_cpu(ir, f, Some(family.cpu()), sanitize);
     ir.attribute(f, "noinline", None);
+    if family.factors == Factors::F29 {
+        // With 256-bit registers it keeps factors there from one half of the columns to the other.
+        ir.align_stack(f);
+    }
     let here = ir.here();
     match family.factors {
         Factors::Blocks(b) => tile_blocks::emit(ir, f, family, b, rows, vectors),
