@@ -54,43 +54,52 @@ fn convolutions_with_padding() {
     }
 }
 
+/// Outputs of layers: no tile is whole, all of their vectors are, and some. Of the 60 rows 4 are left.
+const OUTPUTS: [usize; 3] = [24, 64, 80];
+
+/// Positive scales of channels, about `most` at most.
+fn scales(n: usize, most: f64) -> Tensor {
+    let random = random(DType::F32, &[n], 3).to_f64().unwrap();
+    Tensor::from_f64(DType::F32, &[n], &random.iter().map(|v| v.abs() * most + 1e-3).collect::<Vec<_>>()).unwrap()
+}
+
 /// Weights of 8 bits between quantized activations, with a bias and an activation, requantized.
 #[test]
 fn quantized_layers() {
-    let (x, w, s) = (random(DType::F32, &[2, 8, 6, 6], 1), random(DType::I8, &[24, 8, 3, 3], 2), random(DType::F32, &[24], 3));
-    let s = Tensor::from_f64(DType::F32, &[24], &s.to_f64().unwrap().iter().map(|v| v.abs() * 1e-3 + 1e-3).collect::<Vec<_>>()).unwrap();
-    let source = format!(
-        "graph @g(%x: f32[N, 8, 6, 6]) {{\n{}{}{}  const %sx : f32[] = 0.0156\n  const %zx : u8[] = 120\n  const %sy : f32[] = 0.031\n  \
-         const %zy : u8[] = 3\n  const %zw : i8[24] = splat(0)\n  %q = QuantizeLinear(%x, %sx, %zx) : u8[N, 8, 6, 6]\n  \
-         %d = DequantizeLinear(%q, %sx, %zx) : f32[N, 8, 6, 6]\n  %v = DequantizeLinear(%w, %s, %zw) {{axis=0}} : f32[24, 8, 3, 3]\n  \
-         %c = Conv(%d, %v, %b) {{pads=[1, 1, 1, 1]}} : f32[N, 24, 6, 6]\n  %r = Relu(%c) : f32[N, 24, 6, 6]\n  \
-         %y = QuantizeLinear(%r, %sy, %zy) : u8[N, 24, 6, 6]\n  return %y\n}}\n",
-        constant("w", &w),
-        constant("s", &s),
-        constant("b", &random(DType::F32, &[24], 5)),
-    );
-    agrees(&source, &[x], 0.0);
+    for n in OUTPUTS {
+        let (x, w) = (random(DType::F32, &[2, 8, 6, 5], 1), random(DType::I8, &[n, 8, 3, 3], 2));
+        let source = format!(
+            "graph @g(%x: f32[N, 8, 6, 5]) {{\n{}{}{}  const %sx : f32[] = 0.0156\n  const %zx : u8[] = 120\n  const %sy : f32[] = 0.031\n  \
+             const %zy : u8[] = 3\n  const %zw : i8[{n}] = splat(0)\n  %q = QuantizeLinear(%x, %sx, %zx) : u8[N, 8, 6, 5]\n  \
+             %d = DequantizeLinear(%q, %sx, %zx) : f32[N, 8, 6, 5]\n  %v = DequantizeLinear(%w, %s, %zw) {{axis=0}} : f32[{n}, 8, 3, 3]\n  \
+             %c = Conv(%d, %v, %b) {{pads=[1, 1, 1, 1]}} : f32[N, {n}, 6, 5]\n  %r = Relu(%c) : f32[N, {n}, 6, 5]\n  \
+             %y = QuantizeLinear(%r, %sy, %zy) : u8[N, {n}, 6, 5]\n  return %y\n}}\n",
+            constant("w", &w),
+            constant("s", &scales(n, 1e-3)),
+            constant("b", &random(DType::F32, &[n], 5)),
+        );
+        agrees(&source, &[x], 0.0);
+    }
 }
 
 /// What a layer gives is rounded to codes before it is added to what it was given.
 #[test]
 fn residuals() {
-    for (dtype, zero) in [("u8", 120), ("i8", -7)] {
-        let (x, w, s) = (random(DType::F32, &[2, 24, 6, 6], 1), random(DType::I8, &[24, 24, 1, 1], 2), random(DType::F32, &[24], 3));
-        let s = Tensor::from_f64(DType::F32, &[24], &s.to_f64().unwrap().iter().map(|v| v.abs() * 1e-2 + 1e-3).collect::<Vec<_>>()).unwrap();
+    for (n, (dtype, zero)) in OUTPUTS.into_iter().flat_map(|n| [("u8", 120), ("i8", -7)].map(|codes| (n, codes))) {
+        let (x, w) = (random(DType::F32, &[2, n, 6, 5], 1), random(DType::I8, &[n, n, 1, 1], 2));
         let pair = |from: &str, to: &str, scale: &str| {
             format!(
-                "  %{to}_q = QuantizeLinear(%{from}, %{scale}, %z) : {dtype}[N, 24, 6, 6]\n  \
-                 %{to} = DequantizeLinear(%{to}_q, %{scale}, %z) : f32[N, 24, 6, 6]\n"
+                "  %{to}_q = QuantizeLinear(%{from}, %{scale}, %z) : {dtype}[N, {n}, 6, 5]\n  \
+                 %{to} = DequantizeLinear(%{to}_q, %{scale}, %z) : f32[N, {n}, 6, 5]\n"
             )
         };
         let source = format!(
-            "graph @g(%x: f32[N, 24, 6, 6]) {{\n{}{}  const %sx : f32[] = 0.0156\n  const %z : {dtype}[] = {zero}\n  const %sc : f32[] = 0.02\n  \
-             const %zw : i8[24] = splat(0)\n{}  %v = DequantizeLinear(%w, %s, %zw) {{axis=0}} : f32[24, 24, 1, 1]\n  \
-             %m = Conv(%d, %v) : f32[N, 24, 6, 6]\n{}  %a = Add(%c, %d) : f32[N, 24, 6, 6]\n  %y = QuantizeLinear(%a, %sx, %z) : {dtype}[N, 24, 6, 6]\n  \
+            "graph @g(%x: f32[N, {n}, 6, 5]) {{\n{}{}  const %sx : f32[] = 0.0156\n  const %z : {dtype}[] = {zero}\n  const %sc : f32[] = 0.02\n  \
+             const %zw : i8[{n}] = splat(0)\n{}  %v = DequantizeLinear(%w, %s, %zw) {{axis=0}} : f32[{n}, {n}, 1, 1]\n  \
+             %m = Conv(%d, %v) : f32[N, {n}, 6, 5]\n{}  %a = Add(%c, %d) : f32[N, {n}, 6, 5]\n  %y = QuantizeLinear(%a, %sx, %z) : {dtype}[N, {n}, 6, 5]\n  \
              return %y\n}}\n",
             constant("w", &w),
-            constant("s", &s),
+            constant("s", &scales(n, 1e-2)),
             pair("x", "d", "sx"),
             pair("m", "c", "sc"),
         );

@@ -51,6 +51,9 @@ pub struct Contract {
     pub scratch_bytes: Dim,
     /// The epilogue is written out for the vectors of a row.
     short: bool,
+    /// It is written out for all vectors of a whole tile, whose sums are still in registers: of codes, where storing and loading them takes a
+    /// quarter of the epilogue's time.
+    in_registers: bool,
     finish: Finish,
 }
 
@@ -72,6 +75,7 @@ impl Contract {
         let mut c = Contract::cut(operands, kernel, asked);
         let live = kernel.live_exprs().into_iter().filter(|live| *live).count();
         c.short = c.vectors > 1 && live <= SHORT_EPILOGUE;
+        c.in_registers = c.short && c.tile_rows > 1 && matches!(c.family.factors, Factors::Codes { .. });
         c.finish = Finish::of(&c.operands, kernel, program, !c.short);
         c.operands.family.finishes = c.finish.is_more();
         Ok(Some(c))
@@ -106,10 +110,12 @@ impl Contract {
         // Of weights in blocks few rows are usual.
         let typical_rows = if operands.blocks.is_some() { tile_rows } else { block_rows };
         let known_rows = rows.as_const().map_or(typical_rows, |r| r.clamp(1, block_rows));
+        // Whole tiles of codes end in registers: narrower ones, if all of them are whole.
+        let codes = matches!(operands.family.factors, Factors::Codes { .. });
         let vectors = match (asked, rows.as_const(), panels.as_const()) {
             (Some(tile), ..) => tile.vectors,
             (None, Some(1), _) => 1,
-            (None, _, Some(4)) => 2.min(tile::max_vectors(cpu)),
+            (None, _, Some(p)) if p == 4 || codes && p % 2 == 0 && p % 3 != 0 => 2.min(tile::max_vectors(cpu)),
             (None, _, p) => tile::max_vectors(cpu).min(p.unwrap_or(i64::MAX)).max(1),
         };
         let by_work = CHUNK_PRODUCTS / (known_rows * depth * LANES as i64);
@@ -152,6 +158,7 @@ impl Contract {
             chunks,
             scratch_bytes,
             short: false,
+            in_registers: false,
             finish: Finish::default(),
         };
         let padding = lapidary_kernel::align(&Dim::from(c.padding_bytes));
@@ -279,28 +286,35 @@ impl Emitter<'_, '_> {
                     let full = ir.icmp(I::LLVMIntEQ, left, ir.c64(tile_rows));
                     let part =
                         Part { row: ir.add(row, r), column, wide: within(vectors), full, starts: at_once, rows: c.tile_rows, vectors: c.vectors };
-                    let itself = results.tell(ir, &mut args, &part);
+                    let mut written = results.tell(ir, &mut args, &part);
                     // Few tiles are not whole.
                     let mut partial = ir.c1(true);
                     if tile_rows > 1 {
-                        let whole = ir.and(full, ir.icmp(I::LLVMIntEQ, vectors, ir.c64(c.vectors)));
+                        let whole = ir.and(full, if c.in_registers { at_once } else { ir.icmp(I::LLVMIntEQ, vectors, ir.c64(c.vectors)) });
                         partial = ir.not(whole);
                         let w = s.begin_when(whole);
-                        ir.call(whole_type, whole_function, &args);
+                        if c.in_registers {
+                            s.tile_in_registers(c, &args, (places, ir.add(row, r)), column)?;
+                            written = whole;
+                        } else {
+                            ir.call(whole_type, whole_function, &args);
+                        }
                         s.end_when(w, &[], &[]);
                     }
                     let w = s.begin_when(partial);
                     args.extend([left, vectors]);
                     ir.call(tile_type, tile_function, &args);
                     s.end_when(w, &[], &[]);
-                    let unwritten = s.begin_when(ir.not(itself));
+                    let sums = ir.vec(c.family.factors.sum(ir), LANES);
+                    let unwritten = s.begin_when(ir.not(written));
                     let row_of = |s: &mut Self, i: V| {
-                        s.enter_row(c, places, ir.add(row, r), i);
+                        let axes = s.row_axes(c, places, ir.add(row, r), i);
+                        s.current().axes.extend(axes);
                         ir.gep(ir.f32(), tile_memory, ir.mul(i, ir.c64(row_floats)))
                     };
                     let vector_of = |s: &mut Self, from: V, j: V, whole: bool| {
                         let column = ir.mul(ir.add(p, j), ir.c64(LANES as i64));
-                        let sum = ir.gep(ir.f32(), from, ir.mul(j, ir.c64(LANES as i64)));
+                        let sum = ir.load(sums, ir.gep(ir.f32(), from, ir.mul(j, ir.c64(LANES as i64))), 64);
                         s.epilogue(c, column, columns, sum, whole)
                     };
                     if c.short {
@@ -327,6 +341,24 @@ impl Emitter<'_, '_> {
             })
         })?;
         ir.ret(None);
+        Ok(())
+    }
+    /// A whole tile and what follows its sums, which stay in registers: one vector of columns after the other, so that scale and bias take registers
+    /// for one vector only.
+    fn tile_in_registers(&mut self, c: &Contract, args: &[V], (places, row): (V, V), column: V) -> Result<()> {
+        let ir = self.ir;
+        let zero = ir.zero(ir.vec(c.family.factors.sum(ir), LANES));
+        let sums = tile::sums(ir, self.function, c.family, c.tile_rows, &vec![zero; c.vectors as usize], args);
+        let rows: Vec<_> = (0..c.tile_rows).map(|i| self.row_axes(c, places, row, ir.c64(i))).collect();
+        for j in 0..c.vectors {
+            let column = ir.add(column, ir.c64(j * LANES as i64));
+            for (axes, of_row) in rows.iter().zip(sums.chunks(c.vectors as usize)) {
+                let w = self.begin_when(ir.c1(true));
+                self.current().axes.extend(axes.iter().copied());
+                self.epilogue(c, column, column, of_row[j as usize], true)?;
+                self.end_when(w, &[], &[]);
+            }
+        }
         Ok(())
     }
     /// What tiles of weights in blocks read besides, from panel `p` and row `row` on.
@@ -433,16 +465,14 @@ impl Emitter<'_, '_> {
         })?;
         Ok(())
     }
-    /// Sets the row axes to row `at` of the tile that starts at row `first`, of which `places` tells where its rows lie.
-    fn enter_row(&mut self, c: &Contract, places: V, first: V, at: V) {
+    /// The row axes at row `at` of the tile that starts at row `first`, of which `places` tells where its rows lie.
+    fn row_axes(&self, c: &Contract, places: V, first: V, at: V) -> Vec<(AxisId, AxisValue)> {
         let ir = self.ir;
-        for (i, axis) in c.m.iter().enumerate() {
-            let v = match c.m.len() {
-                1 => ir.add(first, at),
-                _ => ir.load(ir.i64(), ir.gep(ir.i64(), places, ir.add(ir.c64(i as i64 * tile::TABLE_ROWS), at)), 8),
-            };
-            self.current().axes.push((*axis, AxisValue::Scalar(v)));
-        }
+        let place = |i: usize| match c.m.len() {
+            1 => ir.add(first, at),
+            _ => ir.load(ir.i64(), ir.gep(ir.i64(), places, ir.add(ir.c64(i as i64 * tile::TABLE_ROWS), at)), 8),
+        };
+        c.m.iter().enumerate().map(|(i, axis)| (*axis, AxisValue::Scalar(place(i)))).collect()
     }
     /// What follows the sum, for 16 columns; `whole`: all of them exist, and the sum started from its bias.
     fn epilogue(&mut self, c: &Contract, column: V, columns: V, sum: V, whole: bool) -> Result<()> {
@@ -464,9 +494,8 @@ impl Emitter<'_, '_> {
                 self.mask = Some(ir.icmp(I::LLVMIntSLT, ir.iota(LANES), ir.splat(left, LANES)));
             }
             self.current().axes.push((c.n, AxisValue::Lanes(column)));
-            let v = ir.load(ir.vec(c.family.factors.sum(ir), LANES), sum, 64);
-            self.set_scalar(c.local, v);
-            with_bias.into_iter().for_each(|sum| self.remember(sum, v));
+            self.set_scalar(c.local, sum);
+            with_bias.into_iter().for_each(|e| self.remember(e, sum));
             let kernel = self.kernel;
             for s in &kernel.body[c.statements..] {
                 match s {

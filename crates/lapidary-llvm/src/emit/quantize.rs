@@ -62,8 +62,11 @@ impl Quantization {
         // NaN is the code 0.
         let x = if self.signed { ir.select(ir.fcmp(F::LLVMRealORD, self.x, self.x), self.x, self.bound(ir, 0.0)) } else { self.x };
         let x = ir.select(ir.fcmp(F::LLVMRealOGT, x, least), x, least);
-        let x = ir.select(ir.fcmp(F::LLVMRealOLT, x, most), x, most);
-        self.quotient(ir, x)
+        // `most` is positive and `x` is no NaN, so that their bits compare as integers do: any vector unit can do that, while few compare floats, and
+        // these convert and round them, too.
+        let bits = ir.vec(ir.int(32), ir.lanes(x));
+        let x = ir.intrinsic("llvm.smin", &[bits], &[ir.bitcast(x, bits), ir.bitcast(most, bits)]);
+        self.quotient(ir, ir.bitcast(x, ir.vec(ir.f32(), ir.lanes(x))))
     }
     /// What has this code. A quarter beyond the last code still rounds to it, and the division's own rounding does not reach the next.
     fn bound(&self, ir: &Ir, code: f64) -> V {

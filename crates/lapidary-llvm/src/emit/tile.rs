@@ -1,4 +1,5 @@
-//! The register tiles of contractions: few functions, shared by all kernels of a library.
+//! The register tiles of contractions: few functions, shared by all kernels of a library, or part of a kernel whose epilogue is short
+//! ([`sums`]).
 //!
 //! A tile is `MR` rows by `NV` vectors of 16 f32, held in registers over the whole sum. With 512-bit registers 8 × 3 takes 24 of 32, with
 //! 256-bit ones (a vector is two) 6 × 1 takes 12 of 16 (speeds: docs/native-code.md).
@@ -287,32 +288,63 @@ fn micro(ir: &Ir, family: Family, rows: i64, vectors: i64, sanitize: bool) -> V 
     f
 }
 
-/// Accumulators carried through the loop over taps and the loop over the inner sum.
+/// A tile that writes its sums, or what follows from them by bias and bounds.
 fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
+    let args: Vec<V> = (0..micro_arguments(ir, family).len() as u32).map(|i| ir.arg(f, i)).collect();
+    let vector = ir.vec(family.factors.sum(ir), LANES);
+    let (out, out_row) = (args[OUT], args[OUT_ROW]);
+
+    ir.at_end(ir.block(f));
+    let zero = ir.zero(vector);
+    let mut start = vec![zero; vectors as usize];
+    if family.finishes {
+        // Sums start from the bias, if there is one.
+        let (biased, begin, none) = (ir.block(f), ir.block(f), ir.here());
+        ir.cond_br(ir.icmp(I::LLVMIntEQ, args[BIAS], ir.zero(ir.ptr())), begin, biased);
+        ir.at_end(biased);
+        let bias: Vec<V> = (0..vectors).map(|j| ir.load(vector, ir.gep(ir.f32(), args[BIAS], ir.c64(j * LANES as i64)), 4)).collect();
+        ir.br(begin);
+        ir.at_end(begin);
+        start = bias.into_iter().map(|b| ir.phi(vector, &[(zero, none), (b, biased)])).collect();
+    }
+    let totals = sums(ir, f, family, rows, &start, &args);
+    let write = |finish: &dyn Fn(V) -> V| {
+        for (i, total) in totals.iter().enumerate() {
+            let row = ir.gep(ir.f32(), out, ir.mul(out_row, ir.c64(i as i64 / vectors)));
+            ir.store(finish(*total), ir.gep(ir.f32(), row, ir.c64((i as i64 % vectors) * LANES as i64)), 4);
+        }
+        ir.ret(None);
+    };
+    if family.finishes {
+        let (bounded, free) = (ir.block(f), ir.block(f));
+        ir.cond_br(ir.icmp(I::LLVMIntEQ, args[BOUNDS], ir.zero(ir.ptr())), free, bounded);
+        ir.at_end(bounded);
+        let bound = |i: i64| ir.splat(ir.load(ir.f32(), ir.gep(ir.f32(), args[BOUNDS], ir.c64(i)), 4), LANES);
+        let (low, high) = (bound(0), bound(1));
+        // NaN stays.
+        let within = |p: F, bound: V, v: V| ir.select(ir.fcmp(p, bound, v), bound, v);
+        write(&|v| within(F::LLVMRealOLT, high, within(F::LLVMRealOGT, low, v)));
+        ir.at_end(free);
+    }
+    write(&|v| v);
+}
+
+/// The sums of a tile, row by row, as part of the function `f`: accumulators carried through the loop over taps and the loop over the inner sum.
+/// Each row starts from `first`; `args` are those of [`whole_type`].
+pub fn sums(ir: &Ir, f: V, family: Family, rows: i64, first: &[V], args: &[V]) -> Vec<V> {
     let cpu = family.cpu();
-    let arg = |i: usize| ir.arg(f, i as u32);
-    let (table, taps, kc, b, b_tap, b_panel, out) = (arg(0), arg(1), arg(2), arg(4), arg(5), arg(7), arg(OUT));
-    let a_stride = if family.a_unit { ir.c64(1) } else { arg(3) };
-    let b_k = if family.b_packed { ir.c64(LANES as i64) } else { arg(6) };
+    let vectors = first.len() as i64;
+    let (table, taps, kc, b, b_tap, b_panel) = (args[0], args[1], args[2], args[4], args[5], args[7]);
+    let a_stride = if family.a_unit { ir.c64(1) } else { args[3] };
+    let b_k = if family.b_packed { ir.c64(LANES as i64) } else { args[6] };
     let vector = ir.vec(family.factors.sum(ir), LANES);
     // Few rows are few chains of dependent sums: split each over the turns of the loop.
     let parts = if rows * vectors >= 6 { 1 } else { 4 };
     let fetches = parts == 1 && (vectors > 1 || max_vectors(cpu) == 1);
     let n = (rows * vectors) as usize;
 
-    ir.at_end(ir.block(f));
-    let zero = ir.zero(vector);
-    let mut start = vec![zero; n * parts];
-    if family.finishes {
-        // Sums start from the bias, if there is one.
-        let (biased, begin, none) = (ir.block(f), ir.block(f), ir.here());
-        ir.cond_br(ir.icmp(I::LLVMIntEQ, arg(BIAS), ir.zero(ir.ptr())), begin, biased);
-        ir.at_end(biased);
-        let bias: Vec<V> = (0..vectors).map(|j| ir.load(vector, ir.gep(ir.f32(), arg(BIAS), ir.c64(j * LANES as i64)), 4)).collect();
-        ir.br(begin);
-        ir.at_end(begin);
-        start[..n].iter_mut().enumerate().for_each(|(i, s)| *s = ir.phi(vector, &[(zero, none), (bias[i % vectors as usize], biased)]));
-    }
+    let mut start = vec![ir.zero(vector); n * parts];
+    start[..n].iter_mut().zip(first.iter().cycle()).for_each(|(s, first)| *s = *first);
     let entry = ir.here();
     let offsets: Vec<V> = (0..vectors).map(|j| ir.mul(b_panel, ir.c64(j))).collect();
     // A panel of weights in 29 bits begins with the scales of its columns.
@@ -329,7 +361,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
     let row_base = ir.mul(tap, table_rows);
     let pointers: Vec<V> = (0..rows).map(|i| ir.load(ir.ptr(), ir.gep(ir.ptr(), table, ir.add(row_base, ir.c64(i))), 8)).collect();
     let b_here = ir.gep(ir.f32(), b, ir.mul(tap, b_tap));
-    let (ahead, ahead_step, out_row) = (arg(9), arg(10), arg(OUT_ROW));
+    let (ahead, ahead_step) = (args[9], args[10]);
     let beyond = ir.intrinsic("llvm.smax", &[ir.i64()], &[ir.sub(ahead_step, ir.c64(LINE)), ir.c64(0)]);
     let ahead_here = ir.gep_bytes(ahead, ir.mul(ir.mul(tap, kc), ahead_step));
 
@@ -419,26 +451,7 @@ fn plain(ir: &Ir, f: V, family: Family, rows: i64, vectors: i64) {
         Factors::F32 | Factors::F29 | Factors::Bf16 { .. } | Factors::Blocks(_) => ir.fadd(a, b),
         Factors::Codes { .. } => ir.add(a, b),
     };
-    let totals: Vec<V> = (0..n).map(|i| (1..parts).fold(all[i], |s, u| add(s, all[u * n + i]))).collect();
-    let write = |finish: &dyn Fn(V) -> V| {
-        for (i, total) in totals.iter().enumerate() {
-            let row = ir.gep(ir.f32(), out, ir.mul(out_row, ir.c64(i as i64 / vectors)));
-            ir.store(finish(*total), ir.gep(ir.f32(), row, ir.c64((i as i64 % vectors) * LANES as i64)), 4);
-        }
-        ir.ret(None);
-    };
-    if family.finishes {
-        let (bounded, free) = (ir.block(f), ir.block(f));
-        ir.cond_br(ir.icmp(I::LLVMIntEQ, arg(BOUNDS), ir.zero(ir.ptr())), free, bounded);
-        ir.at_end(bounded);
-        let bound = |i: i64| ir.splat(ir.load(ir.f32(), ir.gep(ir.f32(), arg(BOUNDS), ir.c64(i)), 4), LANES);
-        let (low, high) = (bound(0), bound(1));
-        // NaN stays.
-        let within = |p: F, bound: V, v: V| ir.select(ir.fcmp(p, bound, v), bound, v);
-        write(&|v| within(F::LLVMRealOLT, high, within(F::LLVMRealOGT, low, v)));
-        ir.at_end(free);
-    }
-    write(&|v| v);
+    (0..n).map(|i| (1..parts).fold(all[i], |s, u| add(s, all[u * n + i]))).collect()
 }
 
 /// Adds to each lane of `sum` the products of its two 16-bit floats of `a` and `b`.
