@@ -82,6 +82,28 @@ fn quantized_layers() {
     }
 }
 
+/// Operators on integers scale their sums in f32: half of these lie halfway between two codes, or next to it, by how the scales are rounded.
+#[test]
+fn operators_on_codes() {
+    let scales =
+        "  const %sx : f32[] = 0.1\n  const %sw : f32[] = 0.7\n  const %sy : f32[] = 0.14\n  const %zx : u8[] = 120\n  const %zw : i8[] = 0\n";
+    for n in OUTPUTS {
+        let (x, w) = (random(DType::U8, &[2, 8, 6, 5], 1), random(DType::I8, &[n, 8, 1, 1], 2));
+        let source = format!(
+            "graph @g(%x: u8[N, 8, 6, 5]) {{\n{}{scales}  const %b : i32[{n}] = splat(17)\n  \
+             %y = QLinearConv(%x, %sx, %zx, %w, %sw, %zw, %sy, %zx, %b) : u8[N, {n}, 6, 5]\n  return %y\n}}\n",
+            constant("w", &Tensor::from_i64(DType::I8, &[n, 8, 1, 1], &w.to_i64().unwrap().iter().map(|v| v % 3).collect::<Vec<_>>()).unwrap()),
+        );
+        agrees(&source, &[x], 0.0);
+        let (x, w) = (random(DType::U8, &[30, 8], 1), random(DType::I8, &[8, n], 2));
+        let source = format!(
+            "graph @g(%x: u8[M, 8]) {{\n{}{scales}  %y = QLinearMatMul(%x, %sx, %zx, %w, %sw, %zw, %sy, %zx) : u8[M, {n}]\n  return %y\n}}\n",
+            constant("w", &Tensor::from_i64(DType::I8, &[8, n], &w.to_i64().unwrap().iter().map(|v| v % 3).collect::<Vec<_>>()).unwrap()),
+        );
+        agrees(&source, &[x], 0.0);
+    }
+}
+
 /// What a layer gives is rounded to codes before it is added to what it was given.
 #[test]
 fn residuals() {

@@ -3,7 +3,7 @@
 
 use super::ir::{IntCmp as I, Ir, V};
 use super::tile::LANES;
-use lapidary_kernel::f29::{OWN, Piece, STEPS, RUN, WORDS, own_word, pieces};
+use lapidary_kernel::f29::{OWN, Piece, RUN, STEPS, WORDS, own_word, pieces};
 use lapidary_kernel::{Cpu, F29};
 
 fn word(ir: &Ir, v: u32) -> V {

@@ -25,20 +25,22 @@ fn infer(c: &mut InferCtx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The scales in `slot`.
-pub fn scales(c: &EvalCtx<'_>, slot: usize) -> Result<Vec<f64>> {
+/// The scales in `slot`, as f32.
+pub fn scales(c: &EvalCtx<'_>, slot: usize) -> Result<Vec<f32>> {
     let found = c.tensor(slot)?.to_f64().filter(|v| !v.is_empty());
-    found.ok_or_else(|| c.error("type-error", format!("operand {slot} holds no scales")).into())
+    let found = found.ok_or_else(|| c.error("type-error", format!("operand {slot} holds no scales")))?;
+    Ok(found.into_iter().map(|v| v as f32).collect())
 }
 
-/// Sums in units of `scale(i)` to the integer type of the zero point in `slot`.
-pub fn requantize(c: &EvalCtx<'_>, sums: &[i64], sizes: &[usize], scale: impl Fn(usize) -> f64, slot: usize) -> Result<Tensor> {
+/// Sums in units of `scale(i)` to the integer type of the zero point in `slot`. Sums, scales and their products are rounded to f32, as ONNX Runtime
+/// does: which way a product falls that is nearly halfway between two codes is part of what the operator means.
+pub fn requantize(c: &EvalCtx<'_>, sums: &[i64], sizes: &[usize], scale: impl Fn(usize) -> f32, slot: usize) -> Result<Tensor> {
     let zero = c.tensor(slot)?;
     let z = zero.to_f64().and_then(|v| v.first().copied()).unwrap_or(0.0);
     let Some((low, high)) = zero.dtype().int_range() else {
         return Err(c.unsupported(format!("results of type {} are not evaluated", zero.dtype())).into());
     };
-    let values = sums.iter().enumerate().map(|(i, s)| ((*s as f64 * scale(i)).round_ties_even() + z).clamp(low as f64, high as f64));
+    let values = sums.iter().enumerate().map(|(i, s)| (f64::from((*s as f32 * scale(i)).round_ties_even()) + z).clamp(low as f64, high as f64));
     Tensor::from_f64(zero.dtype(), sizes, &values.collect::<Vec<_>>())
 }
 
@@ -50,7 +52,7 @@ fn eval(c: &EvalCtx<'_>) -> Result<Vec<Datum>> {
     let (sums, sizes) = integer_product(c, a, b, (2, 5))?;
     let (sa, sb, sy) = (scales(c, 1)?, scales(c, 4)?, scales(c, 6)?);
     let columns = if b.rank() > 1 { b.sizes()[b.rank() - 1] } else { 1 }.max(1);
-    let at = |s: &[f64], i: usize| if s.len() == 1 { s[0] } else { s[i % s.len()] };
+    let at = |s: &[f32], i: usize| if s.len() == 1 { s[0] } else { s[i % s.len()] };
     let scale = |i: usize| at(&sa, i / columns) * at(&sb, i % columns) / sy[0];
     Ok(vec![requantize(c, &sums, &sizes, scale, 7)?.into()])
 }
