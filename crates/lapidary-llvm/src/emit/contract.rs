@@ -25,6 +25,8 @@ const SHARING_TILES: i64 = 4;
 const A_BLOCK_BYTES: i64 = 384 << 10;
 /// The columns of B that a chunk streams, where rows are few.
 const B_BLOCK_BYTES: i64 = 1 << 20;
+/// Steps of the inner sum up to which tiles that write their results themselves have one vector.
+const BRIEF_STEPS: i64 = 32;
 /// Stands for sizes that are known at run time only, in choosing blocks; any choice is correct.
 const TYPICAL: i64 = 512;
 /// Rows and panels of the largest block that may be asked for.
@@ -72,7 +74,7 @@ impl Contract {
         let Some(operands) = Operands::of(kernel, program, kept, cpu) else { return Ok(None) };
         // Weights in 29 bits have tiles of one row alone.
         let asked = asked.map(|t| if operands.family.factors == Factors::F29 { Tile { rows: 1, ..t } } else { t });
-        let mut c = Contract::cut(operands, kernel, asked);
+        let mut c = Contract::cut(operands, kernel, program, asked);
         let live = kernel.live_exprs().into_iter().filter(|live| *live).count();
         c.short = c.vectors > 1 && live <= SHORT_EPILOGUE;
         c.in_registers = c.short && c.tile_rows > 1 && matches!(c.family.factors, Factors::Codes { .. });
@@ -81,7 +83,7 @@ impl Contract {
         Ok(Some(c))
     }
     /// Chooses the tile, and blocks of rows and columns.
-    fn cut(operands: Operands, kernel: &Kernel, asked: Option<Tile>) -> Contract {
+    fn cut(operands: Operands, kernel: &Kernel, program: &Program, asked: Option<Tile>) -> Contract {
         let cpu = operands.family.cpu();
         let most_tile_rows = tile::row_counts(cpu)[0];
         let product = |axes: &[AxisId]| axes.iter().fold(Dim::from(1), |p, a| &p * kernel.extent(*a));
@@ -112,9 +114,12 @@ impl Contract {
         let known_rows = rows.as_const().map_or(typical_rows, |r| r.clamp(1, block_rows));
         // Whole tiles of codes end in registers: narrower ones, if all of them are whole.
         let codes = matches!(operands.family.factors, Factors::Codes { .. });
+        // Of sums so short that writing the results of a tile takes a good part of its time, smaller tiles overlap.
+        let brief = words <= BRIEF_STEPS && Finish::of(&operands, kernel, program, true).is_direct();
         let vectors = match (asked, rows.as_const(), panels.as_const()) {
             (Some(tile), ..) => tile.vectors,
             (None, Some(1), _) => 1,
+            (None, _, Some(p)) if brief && p >= tile::max_vectors(cpu) * 2 => 1,
             (None, _, Some(p)) if p == 4 || codes && p % 2 == 0 && p % 3 != 0 => 2.min(tile::max_vectors(cpu)),
             (None, _, p) => tile::max_vectors(cpu).min(p.unwrap_or(i64::MAX)).max(1),
         };

@@ -69,6 +69,10 @@ impl Finish {
     pub fn is_more(&self) -> bool {
         self.bias.is_some() || self.direct.as_ref().is_some_and(|d| d.bounds != UNBOUNDED)
     }
+    /// Whether full tiles write their results themselves.
+    pub fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
     /// The expression that a tile computes that started from the bias.
     pub fn sum(&self) -> Option<ExprId> {
         self.bias.as_ref().map(|b| b.sum)
