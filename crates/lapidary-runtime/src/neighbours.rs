@@ -1,8 +1,8 @@
 //! Whether other work takes the CPUs that the threads of a context run on.
 //!
 //! A thread that loses its CPU in the middle of a kernel keeps the others waiting for a time slice of the scheduler, which is milliseconds:
-//! beside a busy neighbour two threads take longer than one. Where the caller has no CPU for half of the time, because it lost it or sleeps until
-//! a worker is done, it would be as fast alone: runs then stay on its thread for a while, before all threads are tried again.
+//! beside a busy neighbour two threads take longer than one. Where the caller has no CPU for a third of the time, because it lost it, shares it with its
+//! own workers, or sleeps until one is done, it would be as fast alone: runs then stay on its thread for a while, before all threads are tried again.
 
 /// Nanoseconds of work after which is decided.
 const WINDOW: i64 = 24_000_000;
@@ -40,7 +40,7 @@ impl Neighbours {
         self.worked = self.worked.saturating_add(worked);
         self.on_cpu = self.on_cpu.saturating_add(on_cpu);
         if self.worked >= WINDOW {
-            let in_vain = self.on_cpu < self.worked / 2;
+            let in_vain = self.on_cpu < self.worked / 3 * 2;
             let alone_until = if in_vain { now.saturating_add(self.worked.saturating_mul(ALONE)) } else { 0 };
             *self = Neighbours { alone_until, ..Neighbours::new() };
         }
@@ -66,13 +66,13 @@ mod tests {
     #[test]
     fn all_threads_work_while_little_is_lost() {
         assert_eq!(alone(&mut Neighbours::new(), 0, 1, 0), 0);
-        assert_eq!(alone(&mut Neighbours::new(), 0, 4, 4 * MS / 2), 0);
+        assert_eq!(alone(&mut Neighbours::new(), 0, 4, 4 * MS / 4), 0);
     }
 
     #[test]
     fn the_caller_is_alone_beside_a_neighbour_and_no_longer() {
         let mut n = Neighbours::new();
-        let runs = alone(&mut n, 0, 1, MS * 6 / 10);
+        let runs = alone(&mut n, 0, 1, MS * 4 / 10);
         assert!((900..1000).contains(&runs), "{runs}");
         let after = alone(&mut n, 1000 * MS, 1, 0);
         assert!(after <= 300, "{after}");
